@@ -15,7 +15,7 @@ from .centring import centred
 from .diagnostics import ENOUGH_RESIDUALS, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
 from .methods.iv import SHORT, likeliest_noises
-from .specification import Equation, derivative_name
+from .specification import derivative_name
 
 EQUATION_NOISE = ("arx", "arimax", "difference")
 BOTH_NOISES = ("kalman", "armax")  # whose residuals are innovations
@@ -87,7 +87,7 @@ def _acts_early(problem: Problem, fitted: Fitted, innovations: FloatArray) -> st
                     continue
                 r, p = _with_news(column, sample.u, np.flatnonzero(read), i, ahead)
                 if p < AT_ONCE / (2 * len(equation.inputs) * len(sample.channels)) and abs(r) > WEAK:
-                    return _early(equation, channel.name, i, ahead, r)
+                    return _early(problem, channel.name, i, ahead, r)
     return None
 
 
@@ -115,14 +115,19 @@ def _with_news(errors: FloatArray, u: FloatArray, rows: npt.NDArray[np.int64], i
     return r, float(stats.f.sf(free * r**2 / max(1 - r**2, np.finfo(float).tiny), 1, free))
 
 
-def _early(equation: Equation, series: str, i: int, ahead: int, r: float) -> str:
+def _early(problem: Problem, series: str, i: int, ahead: int, r: float) -> str:
     """The message on errors that move with input i, with a remedy."""
+    sample, equation = problem.sample, problem.equation
     name, order = equation.inputs[i], equation.order
     if ahead:
+        first, last = sample.lags[0] - 1, sample.lags[-1]
+        late = f"pass lags=({first}, {last if len(sample.lags) > 1 else first})"
+        if sample.step is None:
+            late = f"pass y[:-1], t[:-1] and {name}[1:]"
         return (
             f"the one-step prediction errors of {series} move with the next value of the input {name} (correlation {r:.2f}). "
             f"Either the times of {name} are late, or it is set in response to {series}: the coefficients are then biased. If they "
-            f"are late by a row, pass y[:-1], t[:-1] and {name}[1:]"
+            f"are late by a row, {late}"
         )
     rates = " + ".join(derivative_name(name, j) for j in range(1, order + 1))
     remedy = f"pass input_derivatives={{{name!r}: {order}}}, or + {rates} in a formula"

@@ -310,7 +310,7 @@ class Behaviour(Estimates):
     def _lags(self) -> FloatArray:
         """Which recorded input a column of the equation's inputs belongs to, (inputs, recorded inputs) of zeros and ones."""
         sample = self.model.sample
-        return np.repeat(np.eye(len(sample.recorded_inputs)), sample.lags + 1, axis=0)
+        return np.repeat(np.eye(len(sample.recorded_inputs)), len(sample.lags), axis=0)
 
     @property
     def _pairs(self) -> list[str]:
@@ -323,7 +323,7 @@ class Behaviour(Estimates):
         """Response of y at times t after each input becomes one at zero, from rest, with pointwise intervals.
 
         Standard errors are by the delta method. Intervals are quantiles of the response after "kalman", else normal. Inputs act
-        as in the model: later if there is a delay, and over several rows if there are lags.
+        as in the model: later if there is a delay, and over several rows, or ahead, if there are lags.
 
         Returns
         -------
@@ -370,10 +370,10 @@ class Behaviour(Estimates):
 
         def responses(theta: FloatArray, delay: float) -> FloatArray:
             total = np.zeros((len(times), equation.n_outputs, lags.shape[1]))
-            for lag in range(sample.lags + 1):
+            for place, lag in enumerate(sample.lags):
                 since = times - delay - lag * (sample.step or 0.0)
                 since = np.where(np.abs(since) <= rounding, 0.0, since)
-                columns = slice(lag, k, sample.lags + 1)
+                columns = slice(place, k, len(sample.lags))
                 reached = function(equation, theta, np.maximum(since, 0.0))[:, :, :k][:, :, columns]
                 total += np.where((since >= 0)[:, None, None], reached, 0.0)
             return total.ravel()
@@ -416,7 +416,7 @@ class Behaviour(Estimates):
         values = values_by_name(names, u)
         if len(values) != len(names):
             raise DataError(f"u has {len(values)} entries for {len(names)} inputs ({', '.join(names) or 'none'})")
-        values = np.repeat(values, self.model.sample.lags + 1)
+        values = np.repeat(values, len(self.model.sample.lags))
         if 0 not in equation.derivatives:
             raise SpecificationError(f"{equation.outputs[0]} itself is not on the right: the equation has no steady state")
         drive = np.append(values, 1.0) if equation.intercept else values

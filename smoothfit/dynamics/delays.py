@@ -31,7 +31,7 @@ from .likelihood import StateSpace
 from .methods.base import Problem
 from .methods.kalman import find, fixed_coefficients
 from .scoring import Search
-from .shifts import shifted
+from .shifts import UNMOVED, shifted
 from .start import starts
 
 LONGEST = 0.2  # of the longest run: the longest delay that is looked at, if no range is given
@@ -170,7 +170,7 @@ class Profile:
     def at_delay(self, delay: float) -> Problem:
         """The problem at a delay."""
         equation, recorded = self.problem.equation, self.problem.sample
-        sample = shifted(recorded, delay, 0, equation.intersample)
+        sample = shifted(recorded, delay, UNMOVED, equation.intersample)
         labels = [recorded.labels.index(label) for label in sample.labels]
         early = sample.t < self._first[labels][sample.run] - 1e-9 * recorded.gap
         sample = replace(sample, y=frozen(np.where(early[:, None], np.nan, sample.y)))
@@ -308,7 +308,7 @@ def delay_range(delay: Any) -> tuple[float, float | None] | None:
 def check_range(problem: Problem, span: tuple[float, float | None]) -> None:
     """Raise if there is no delay to estimate, or the longest is longer than the record."""
     sample = problem.sample
-    if not sample.inputs or problem.equation.terms or sample.lags:
+    if not sample.inputs or problem.equation.terms or sample.lags != UNMOVED:
         reason = "has no inputs" if not sample.inputs else "has nonlinear terms" if problem.equation.terms else "has lags"
         raise SpecificationError(f'delay="estimate" is for linear equations with inputs and without lags, and this one {reason}')
     if span[1] is not None and span[1] >= sample.longest:

@@ -25,7 +25,7 @@ from .reading import check_hidden, check_inputs, check_series, read_sample, with
 from .results import DynamicsResults
 from .sample import Sample
 from .scales import check_scales
-from .shifts import shifted
+from .shifts import UNMOVED, shifted
 from .specification import HIGHEST_ORDER, Equation, bounded_coefficients, check_terms, known_coefficients
 
 if TYPE_CHECKING:
@@ -69,8 +69,10 @@ class DerivativeRegression:
         Non-linear regressors g(y, t) of one output, for "output_error", "integral" and "difference"; see `smoothfit.dynamics.Term`.
         A function takes y as the list (y, y', ...) of the curve and its derivatives below the order, and t:
         ``{"y**3": lambda y, t: y[0] ** 3}``.
-    lags : int
-        Each input enters with its values 0 .. lags rows earlier, too, each with a coefficient of its own (regular times only).
+    lags : int, or pair of int
+        Each input enters with its values 0 .. lags rows earlier, u, u.L1, ..., each with a coefficient of its own (regular times
+        only); a negative number for rows later, u.F1, ..., of inputs that are anticipated; a pair for the first and the last lag.
+        ``lags=(-1, -1)`` is for inputs recorded a row late. Rows for which an input is not recorded at some lag are left out.
     delay : float, "estimate", or pair of floats
         Inputs act this much later, in the unit of t. "estimate": a delay between zero and a fifth of the longest run is estimated;
         a pair is its limits. For "kalman" and "output_error".
@@ -155,7 +157,7 @@ class DerivativeRegression:
         order: int = 1,
         intercept: bool = True,
         terms: Any = (),
-        lags: int = 0,
+        lags: int | tuple[int, int] = 0,
         delay: float | str | tuple[float, float] = 0,
         intersample: str = "zoh",
         groups: Any = None,
@@ -195,7 +197,7 @@ class DerivativeRegression:
         equation = replace(equation, known=known_coefficients(equation, fixed, priors))
         self._set(sample, replace(equation, bounds=bounded_coefficients(equation, bounds)))
         if span:
-            check_range(Problem(self.equation, replace(sample, lags=lags)), span)
+            check_range(self.problem, span)
 
     def _set(self, sample: Sample, equation: Equation) -> None:
         if equation.hidden:
@@ -381,7 +383,7 @@ class DerivativeRegression:
         lower, upper = self._delay_range or (0.0, None)
         found = estimated_delay(self.problem, lower, upper, sum_of_squares=method.delays == "squares")
         there = copy(self)
-        there.sample = shifted(self.sample, found.value, 0, self.equation.intersample)
+        there.sample = shifted(self.sample, found.value, UNMOVED, self.equation.intersample)
         there._delay_range = None
         results = there.fit(method.name, cov_type, cov_kwds, **options)
         k, cov = len(found.slope), results._fit.cov.copy()
@@ -490,7 +492,7 @@ def input_orders(given: Any, sample: Sample, order: int, hidden: int) -> tuple[i
         found = [check_order(given, "input_derivatives", 0, order)] * len(names)
         if given and not names:
             raise SpecificationError(f"input_derivatives is {given} and there are no inputs; pass u")
-    return tuple(np.repeat(found, sample.lags + 1).tolist()) if any(found) else ()
+    return tuple(np.repeat(found, len(sample.lags)).tolist()) if any(found) else ()
 
 
 def check_method(method: Any) -> Method:

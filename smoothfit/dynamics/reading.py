@@ -13,12 +13,12 @@ import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._frames import RowLabels, repeated_columns
-from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, shown, to_floats, to_nanoseconds, to_vector
+from .._validation import FloatArray, first_index, from_sequence, frozen, shown, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations, refuse_estimates, refuse_resolution
 from ..observations.abscissa import Abscissa, check_unit
 from .sample import Channel, Sample, between
-from .shifts import shifted
+from .shifts import check_lags, shifted
 from .specification import Equation, derivative_name
 
 EXACT = 1e-8  # SD of an initial state that is known exactly, beside the size of the output
@@ -26,7 +26,7 @@ FEWEST = 2  # observations of a series that estimate its SD beside others
 COLLINEAR = 1e-10  # a column of u is a combination of others where less than this fraction of its length is left
 
 
-def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, intersample: str, unit: str | None) -> Sample:
+def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: Any, delay: Any, intersample: str, unit: str | None) -> Sample:
     """Check what a user passed and put it on nodes. See `DerivativeRegression` for the arguments."""
     if isinstance(y, Observations):
         refuse_resolution(y.readings, "DerivativeRegression")
@@ -34,7 +34,7 @@ def read_sample(y: Any, t: Any, u: Any, groups: Any, *, lags: int, delay: Any, i
         sample = _from_observations(y, t, u, groups, intersample)
     else:
         sample = _from_arrays(y, t, u, groups, unit)
-    return shifted(sample, _check_delay(delay), check_order(lags, "lags", 0, 10_000), intersample)
+    return shifted(sample, _check_delay(delay), check_lags(lags), intersample)
 
 
 def with_initial(sample: Sample, order: int, initial: Any) -> Sample:
@@ -47,7 +47,7 @@ def with_initial(sample: Sample, order: int, initial: Any) -> Sample:
     if not isinstance(initial, Mapping):
         raise SpecificationError(f"initial is {shown(initial)}; pass a mapping from names, such as 'y', to pairs (value, sd)")
     if sample.recorded is not None:
-        raise SpecificationError("initial= is at the first rows, which delay= and lags= leave out; leave one of them out")
+        raise SpecificationError("initial= goes with inputs that act as they are recorded; leave it out, or delay= and lags=")
     states = {derivative_name(name, j): (i, j) for j in range(order) for i, name in enumerate(sample.outputs)}
     channels, columns, ratios = list(sample.channels), [sample.y], [sample.ratio]
     for name, pair in initial.items():
@@ -419,10 +419,10 @@ def check_hidden(sample: Sample, equation: Equation) -> None:
         raise SpecificationError(
             f"hidden= is for linear equations, and this one has the term {equation.terms[0].name}; leave one of them out"
         )
-    if sample.lags and equation.input_rates:
+    if len(sample.lags) > 1 and equation.input_rates:
         raise SpecificationError(
-            f"lags={sample.lags} and derivatives of the inputs are not identified together if there are hidden states; pass "
-            "lags=0, or input_derivatives=0"
+            f"several lags ({sample.lags[0]} to {sample.lags[-1]}) and derivatives of the inputs are not identified together if "
+            "there are hidden states; pass lags=0, or input_derivatives=0"
         )
     for channel in sample.channels:
         if channel.deriv:

@@ -312,7 +312,7 @@ class DynamicsResults(Smoothed):
                 raise DataError(f"t has {len(times)} rows and the first run has {len(inputs)}: pass the inputs u at t")
         else:
             nodes, inputs, at = acting(sample, times, inputs_of(self.model, u, len(times)), equation.intersample)
-        if initial is None and u is not None and sample.recorded is not None:
+        if initial is None and u is not None and (sample.delay or sample.lags[-1] > 0):
             raise DataError(
                 "initial is missing: delays or lags leave out the first rows, so that no state is estimated there; pass y and its "
                 "derivatives below the order at the first time"

@@ -63,11 +63,11 @@ class Sample:
     inputs : tuple of str
     t_name : str
     n_dropped : int
-        Rows left out because lags or delays reach back before their run.
+        Rows left out because lags or delays reach beyond their run.
     delay : float
         How much later than recorded inputs act.
-    lags : int
-        How many earlier rows of each input stand beside it.
+    lags : tuple of int
+        How many rows earlier each input is taken, increasing; rows later are negative.
     recorded : Sample or None
         The sample before its inputs were delayed and lagged; None if they are not.
     labels_of_rows : RowLabels or None
@@ -89,7 +89,7 @@ class Sample:
     t_name: str = "t"
     n_dropped: int = 0
     delay: float = 0.0
-    lags: int = 0
+    lags: tuple[int, ...] = (0,)
     recorded: Sample | None = None
     labels_of_rows: RowLabels | None = None
     order: npt.NDArray[np.int64] | None = None
@@ -246,7 +246,8 @@ class Sample:
         for i, label in enumerate(self.labels):
             given = whole.order[whole.slice_of(whole.labels.index(label))]
             own = values[runs == i]
-            found[given[len(given) - len(own) :]] = own  # only first rows of a run are left out
+            stop = len(given) - max(0, -self.lags[0])  # the last rows are left out where inputs act ahead, the first ones else
+            found[given[stop - len(own) : stop]] = own
         labels = self.labels_of_rows
         return labels.series(found, name) if found.ndim == 1 else labels.frame(found, self.outputs)
 

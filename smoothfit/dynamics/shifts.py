@@ -1,42 +1,67 @@
-"""When inputs act: later than they are recorded (a delay), and over several rows (lags)."""
+"""When inputs act: later than they are recorded (a delay), and over several rows, earlier or later (lags)."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, frozen
+from .._validation import FloatArray, check_order, frozen, shown
 from ..errors import DataError, SpecificationError
 from .sample import REGULAR, Sample, between, check_nodes, merged, with_times
 from .specification import Equation
 
+UNMOVED = (0,)  # lags of inputs that act as they are recorded
+MOST = 10_000  # rows
 
-def shifted(sample: Sample, delay: float, lags: int, intersample: str) -> Sample:
-    """Inputs that act `delay` later, each beside its values one to `lags` rows earlier."""
-    if not sample.inputs or not (delay or lags):
+
+def check_lags(lags: Any) -> tuple[int, ...]:
+    """Lags of the inputs, of a number, up to which they go from zero, or of a pair, the first and the last."""
+    if not isinstance(lags, (tuple, list)):
+        last = check_order(lags, "lags", -MOST, MOST)
+        return tuple(range(min(last, 0), max(last, 0) + 1))
+    if len(lags) != 2:
+        raise SpecificationError(f"lags is {shown(lags)}; pass a number of rows, or the first and the last lag as a pair")
+    first, last = (check_order(lag, f"lags[{i}]", -MOST, MOST) for i, lag in enumerate(lags))
+    if first > last:
+        raise SpecificationError(f"lags is {shown(lags)}; of a pair the first lag is the smaller one")
+    return tuple(range(first, last + 1))
+
+
+def shifted(sample: Sample, delay: float, lags: tuple[int, ...], intersample: str) -> Sample:
+    """Inputs that act `delay` later, each at its `lags`."""
+    if not sample.inputs or not (delay or lags != UNMOVED):
         return sample
     moved = _delayed(sample, delay, intersample) if delay else sample
-    moved = _lagged(moved, lags) if lags else moved
+    moved = _lagged(moved, lags) if lags != UNMOVED else moved
     return replace(moved, recorded=sample, delay=delay, lags=lags)
 
 
 def gone_on(
     sample: Sample, run: int, times: FloatArray, inputs: FloatArray, intersample: str
 ) -> tuple[Sample, npt.NDArray[np.int64]]:
-    """One run of a sample with rows after it, where `inputs` (k, recorded inputs) are recorded, and the position of each."""
+    """One run of a sample with rows after it, where `inputs` (k, recorded inputs) are recorded, and the position of each.
+
+    Inputs that act ahead of their row stay after the last one what they are there.
+    """
     recorded = sample.recorded or sample
     s = recorded.slice_of(recorded.labels.index(sample.labels[run]))
-    n, k, channels = s.stop - s.start, len(times), len(sample.channels)
+    known, u = np.concatenate([recorded.t[s], times]), np.vstack([recorded.u[s], inputs])
+    if sample.lags[0] < 0:
+        ahead = np.arange(1, 1 - sample.lags[0])
+        known, u = np.append(known, known[-1] + (recorded.step or 0.0) * ahead), np.vstack([u, np.tile(u[-1], (len(ahead), 1))])
+    n, channels = s.stop - s.start, len(sample.channels)
+    k = len(known) - n
     wide = replace(
         recorded,
-        t=frozen(np.concatenate([recorded.t[s], times])),
+        t=frozen(known),
         run=frozen(np.zeros(n + k, np.int64)),
         labels=(sample.labels[run],),
         y=frozen(np.vstack([recorded.y[s], np.full((k, channels), np.nan)])),
         ratio=frozen(np.vstack([recorded.ratio[s], np.ones((k, channels))])),
-        u=frozen(np.vstack([recorded.u[s], inputs])),
+        u=frozen(u),
     )
     wide = shifted(wide, sample.delay, sample.lags, intersample)
     return wide, np.searchsorted(wide.t, times)
@@ -47,12 +72,13 @@ def reaching(sample: Sample, run: int, times: FloatArray, equation: Equation) ->
     recorded = sample.recorded
     end = float(sample.t[sample.slice_of(run).stop - 1])
     if recorded is not None and len(times) and times.max() > end:
-        h = recorded.step
+        h, whole = recorded.step, recorded.slice_of(recorded.labels.index(sample.labels[run]))
+        end = float(recorded.t[whole.stop - 1])
         check_nodes(len(times) if h is None else (times.max() - end) / h, len(times) if h is None else 1, equation)
         ahead = (
             np.unique(times[times > end]) if h is None else end + h * np.arange(1, np.ceil((times.max() - end) / h - REGULAR) + 1)
         )
-        last = recorded.u[recorded.slice_of(recorded.labels.index(sample.labels[run])).stop - 1]
+        last = recorded.u[whole.stop - 1]
         sample, run = gone_on(sample, run, ahead, np.tile(last, (len(ahead), 1)), equation.intersample)[0], 0
     return with_times(sample, run, times, equation)
 
@@ -62,7 +88,7 @@ def acting(
 ) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int64]]:
     """Nodes, what acts there of `inputs` (n, recorded inputs) recorded at `times`, and where these are among the nodes.
 
-    Before the first row, inputs were what they are there.
+    Before the first row, inputs were what they are there; after the last one they stay so.
     """
     nodes = times
     if sample.delay:
@@ -70,9 +96,9 @@ def acting(
         nodes = np.unique(np.concatenate([times, later[later <= times[-1]]]))
         knots = np.concatenate([[min(times[0], later[0]) - 1.0], later])
         inputs = between(knots, np.vstack([inputs[:1], inputs]), nodes, intersample)
-    if sample.lags:
-        rows = np.arange(len(nodes))[:, None] - np.arange(sample.lags + 1)
-        inputs = inputs[np.maximum(rows, 0)].transpose(0, 2, 1).reshape(len(nodes), -1)
+    if sample.lags != UNMOVED:
+        rows = np.arange(len(nodes))[:, None] - np.array(sample.lags)
+        inputs = inputs[np.clip(rows, 0, len(nodes) - 1)].transpose(0, 2, 1).reshape(len(nodes), -1)
     return nodes, np.ascontiguousarray(inputs), np.searchsorted(nodes, times)
 
 
@@ -138,31 +164,31 @@ def _delayed(sample: Sample, delay: float, intersample: str) -> Sample:
     return _joined(sample, times, runs, tables, ratios, inputs, sample.inputs, dropped, f"delay = {delay:g}")
 
 
-def _lagged(sample: Sample, lags: int) -> Sample:
-    """Each input beside its values one to `lags` rows earlier; the first rows of each run are left out."""
+def _lagged(sample: Sample, lags: tuple[int, ...]) -> Sample:
+    """Each input at its lags; rows of each run that these reach beyond are left out."""
     if sample.step is None:
         raise SpecificationError(
             "lags= counts rows, which are not at regular times here; resample u, or use delay= in the unit of t"
         )
     times, runs, tables, ratios, inputs = [], [], [], [], []
-    dropped = 0
+    dropped, back, ahead = 0, max(lags[-1], 0), max(-lags[0], 0)
     for s in sample.slices():
         n = s.stop - s.start
-        dropped += min(n, lags)
-        kept = slice(min(s.start + lags, s.stop), s.stop)
-        count = kept.stop - kept.start
+        count = max(n - back - ahead, 0)
+        dropped += n - count
+        kept = slice(s.start + back, s.start + back + count) if count else slice(s.start, s.start)
         u = sample.u[s]
         inputs.append(
-            np.column_stack([u[lags - k : lags - k + count, i] for i in range(u.shape[1]) for k in range(lags + 1)])
+            np.column_stack([u[back - k : back - k + count, i] for i in range(u.shape[1]) for k in lags])
             if count
-            else np.zeros((0, u.shape[1] * (lags + 1)))
+            else np.zeros((0, u.shape[1] * len(lags)))
         )
         times.append(sample.t[kept])
         runs.append(sample.run[kept])
         tables.append(sample.y[kept])
         ratios.append(sample.ratio[kept])
-    names = tuple(f"{name}.L{k}" if k else name for name in sample.inputs for k in range(lags + 1))
-    return _joined(sample, times, runs, tables, ratios, inputs, names, dropped, f"lags = {lags}")
+    names = tuple(f"{name}.{'L' if k > 0 else 'F'}{abs(k)}" if k else name for name in sample.inputs for k in lags)
+    return _joined(sample, times, runs, tables, ratios, inputs, names, dropped, f"lags = {lags[0]} to {lags[-1]}")
 
 
 def _joined(
@@ -178,7 +204,7 @@ def _joined(
 ) -> Sample:
     t = np.concatenate(times)
     if not len(t):
-        raise DataError(f"{why} reaches back before every row; there is nothing left to fit")
+        raise DataError(f"{why} reaches beyond the run of every row; there is nothing left to fit")
     run = np.concatenate(runs)
     present = np.unique(run)
     return replace(

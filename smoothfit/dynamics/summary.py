@@ -78,7 +78,8 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
         free = f" (estimated, se {number(results.delay.se)}, interval {number(low)} to {number(high)})" if results.delay.se else ""
         notes.append(f"Inputs act {number(sample.delay)}{f' {unit}' if unit else ''} later than they are recorded{free}.{counted}")
     if sample.n_dropped:
-        notes.append(f"The first rows, {sample.n_dropped} in all, were left out: lags or the delay reach back before the data.")
+        which = "last" if sample.lags[-1] <= 0 and not sample.delay else "first" if sample.lags[0] >= 0 else "first and last"
+        notes.append(f"The {which} rows, {sample.n_dropped} in all, were left out: lags or the delay reach beyond the data.")
     if model.formula:
         notes += wrap(f"Formula: {model.formula}", WIDTH)
     if unit:

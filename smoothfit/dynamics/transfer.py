@@ -160,17 +160,18 @@ class Transfer(Behaviour):
         True
         """
         i, j = self._pair(input, output)
-        if self.model.sample.lags:
+        sample = self.model.sample
+        if len(sample.lags) > 1:
             raise SpecificationError("the transfer function of an input with lags is not rational; use frequency_response()")
         equation = self.model.equation
         numerator, denominator = response.transfer_polynomials(equation, self.fitted.theta)
 
         return TransferFunction(
-            input=self.model.sample.recorded_inputs[i],
+            input=sample.recorded_inputs[i],
             output=equation.outputs[j],
             numerator=np.trim_zeros(numerator[j, i], "f"),
             denominator=denominator,
-            delay=self.model.sample.delay,
+            delay=sample.delay + sample.lags[0] * (sample.step or 0.0),
             gain=self._static_gain(i, j),
             _tables=partial(self._poles_and_zeros, partial(response.zeros, equation, i, j)),
         )
@@ -275,7 +276,7 @@ class Transfer(Behaviour):
         numerators, denominator = response.transfer_polynomials(equation, theta)
         powers = (1j * w)[:, None] ** np.arange(len(denominator))[::-1]
         single = np.einsum("nd,jid->nji", powers, numerators) / (powers @ denominator)[:, None, None]
-        back = np.tile(np.arange(sample.lags + 1) * (sample.step or 0.0), len(sample.recorded_inputs)) + sample.delay
+        back = np.tile(np.array(sample.lags) * (sample.step or 0.0), len(sample.recorded_inputs)) + sample.delay
         late = single * np.exp(-1j * w[:, None, None] * back)
         return np.asarray((late @ self._lags).reshape(len(w), -1))
 

@@ -57,7 +57,7 @@ def test_every_run_starts_there_and_derivatives_are_taken():
         ({"initial": {"y": 3.0}}, r"initial\['y'\] is 3.0; pass its value and its SD"),
         ({"initial": {"y": (3.0, -1.0)}}, "pass its value and its SD"),
         ({"initial": 5}, "initial is 5; pass a mapping"),
-        ({"initial": {"y": (3.0, 1.0)}, "u": np.sin(T), "delay": 0.2}, "which delay= and lags= leave out"),
+        ({"initial": {"y": (3.0, 1.0)}, "u": np.sin(T), "delay": 0.2}, "goes with inputs that act as they are recorded"),
     ],
 )
 def test_what_is_no_initial_state_is_named(options, words):

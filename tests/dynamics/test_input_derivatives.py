@@ -207,5 +207,7 @@ def test_an_input_that_is_recorded_late_is_named():
     rng = np.random.default_rng(6)
     t, u = np.arange(400) * STEP, held(rng, 401, 4)
     y = response("battery", t, u[1:], "zoh") + 0.005 * rng.standard_normal(400)
-    with pytest.warns(BiasWarning, match=r"with the next value of the input u .* pass y\[:-1\], t\[:-1\] and u\[1:\]"):
+    with pytest.warns(BiasWarning, match=r"with the next value of the input u .* pass lags=\(-1, -1\)"):
         sf.DerivativeRegression(y, t, u[:-1], input_derivatives=1).fit()
+    mended = sf.DerivativeRegression(y, t, u[:-1], input_derivatives=1, lags=(-1, -1)).fit()  # without a warning
+    assert mended.time_constant() == pytest.approx(20.0, abs=3 * mended.time_constant().se)

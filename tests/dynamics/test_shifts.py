@@ -1,6 +1,7 @@
 """Delays and lags: what acts later is recorded earlier, in responses, simulations and forecasts too."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import smoothfit as sf
@@ -48,14 +49,16 @@ def test_responses_are_as_late_as_the_inputs():
     assert (fitted.step_response(times)["se"].to_numpy()[:3] == 0).all()
 
 
-def test_lags_of_an_input_add_up():
+@pytest.mark.parametrize("lags", [2, -2, (-1, 1)])
+def test_lags_of_an_input_add_up(lags):
     rng = np.random.default_rng(2)
-    n, weights = 500, np.array([1.0, -0.5, 2.0])
+    n, weights, first = 500, np.array([1.0, -0.5, 2.0]), lags[0] if isinstance(lags, tuple) else min(lags, 0)
     t, u = np.arange(n) * H, held(rng, n, 3)
-    lagged = np.stack([np.concatenate([np.full(k, u[0]), u[: n - k]]) for k in range(3)], axis=1)
+    lagged = np.stack([u[np.clip(np.arange(n) - k, 0, n - 1)] for k in range(first, first + 3)], axis=1)
     equation = Equation(1, ("y",), (0,), ("a", "b", "c"))
     y = response.simulate(equation, np.array([-1.0, *weights, 0.5]), t, lagged, np.array([0.3]))[:, 0]
-    fitted = sf.DerivativeRegression(y[:400], t[:400], u[:400], lags=2).fit("output_error")
+    fitted = sf.DerivativeRegression(y[:400], t[:400], u[:400], lags=lags).fit("output_error")
+    assert len(fitted.fittedvalues) == 398
     np.testing.assert_allclose(fitted.coefficients, [-1.0, *weights, 0.5], rtol=1e-7)
     assert fitted.gain().loc["u", "gain"] == pytest.approx(weights.sum(), rel=1e-7)
     assert fitted.gain("fieller").loc["u", "gain"] == pytest.approx(weights.sum(), rel=1e-7)
@@ -63,8 +66,35 @@ def test_lags_of_an_input_add_up():
     np.testing.assert_allclose(fitted.simulate(u, t, initial=[0.3]), y, atol=1e-7)
     np.testing.assert_allclose(fitted.forecast(t[400:], u[400:])["mean"], y[400:], atol=1e-7)
     times = np.array([0.02, 0.07, 1.0])
-    step = sum(w * -np.expm1(-np.maximum(times - k * H, 0)) for k, w in enumerate(weights))
+    step = sum(w * -np.expm1(-np.maximum(times - k * H, 0)) for k, w in enumerate(weights, first))
     np.testing.assert_allclose(fitted.step_response(times)["mean"], step, atol=1e-7)
+
+
+def test_an_input_recorded_a_row_late_is_one_recorded_in_time():
+    t, u, y = delayed(0.0, "zoh")
+    y = y + 0.05 * np.random.default_rng(7).standard_normal(len(t))
+    late = sf.DerivativeRegression(y[1:], t[1:], u[:-1], lags=(-1, -1)).fit("output_error")
+    straight = sf.DerivativeRegression(y[1:-1], t[1:-1], u[1:-1]).fit("output_error")
+    assert list(late.params.index) == ["y", "u.F1", "const", "sigma"]
+    np.testing.assert_array_equal(late.params, straight.params)
+    np.testing.assert_array_equal(late.cov_params(), straight.cov_params())
+    assert late.transfer_function().delay == pytest.approx(-H)
+    assert "The last rows, 1 in all, were left out" in str(late.summary())
+    with pytest.raises(SpecificationError, match=r"lags is \(2, 1\); of a pair the first lag is the smaller one"):
+        sf.DerivativeRegression(y, t, u, lags=(2, 1))
+
+
+def test_rows_left_out_at_the_end_are_missing_there():
+    t, u, y = delayed(0.0, "zoh")
+    index = [f"row {i}" for i in range(len(t))]
+    fitted = sf.DerivativeRegression(pd.Series(y, index), t, u, lags=(-2, 1)).fit("output_error")
+    assert list(np.flatnonzero(fitted.fittedvalues.isna())) == [0, len(t) - 2, len(t) - 1]
+    np.testing.assert_allclose(fitted.fittedvalues.iloc[1:-2], y[1:-2], atol=1e-7)
+    # Two rows of inputs act before the row at which they are recorded: those after the record stay as the last one.
+    ahead = t[-1] + H * np.arange(-1, 5)
+    held_on = fitted.forecast(ahead[2:], np.full(4, u[-1]))
+    np.testing.assert_allclose(fitted.predict(ahead)[2:], held_on["mean"], atol=1e-9)
+    np.testing.assert_allclose(fitted.predict(ahead)[:2], y[-2:], atol=1e-7)
 
 
 def test_the_error_of_a_gain_with_lags_is_that_of_a_sum():
@@ -106,7 +136,7 @@ def test_the_summary_tells_spacing_and_delay():
 
 
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")  # the truth has another delay than most
-@pytest.mark.parametrize("options", [{"delay": 0.2}, {"delay": 0.1325}, {"lags": 3}])
+@pytest.mark.parametrize("options", [{"delay": 0.2}, {"delay": 0.1325}, {"lags": 3}, {"lags": (-2, 1)}])
 def test_predictions_after_the_end_know_inputs_that_have_yet_to_act(options):
     t, u, y = delayed(0.2, "zoh")
     u = u.copy()
