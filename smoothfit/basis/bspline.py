@@ -68,7 +68,7 @@ class BSplineBasis(FullKnotsBasis):
 
     @property
     def n_basis(self) -> int:
-        """Number of basis functions."""
+        """Number of basis functions, len(knots) - degree - 1."""
         return len(self.knots) - self.degree - 1
 
     @property
@@ -89,6 +89,14 @@ class BSplineBasis(FullKnotsBasis):
         """Return coefficients (n_basis, order) of 1, u, .., u^(order - 1), order <= degree + 1, u from -1 to 1 on the domain.
 
         The blossom of u^k is the mean of the products of k different arguments, which are here the inner knots of a function.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.BSplineBasis([0, 0, 1, 3, 3], degree=1).polynomials(2).round(4)  # of 1 and of u = (2 x - 3) / 3
+        array([[ 1.    , -1.    ],
+               [ 1.    , -0.3333],
+               [ 1.    ,  1.    ]])
         """
         lower, upper = self.domain
         u, n = (self.knots - lower + (self.knots - upper)) / (upper - lower), self.n_basis
@@ -158,7 +166,15 @@ class BSplineBasis(FullKnotsBasis):
 
     @quiet
     def values_without(self, x: Any, skipped: int) -> FloatArray:
-        """Values at x (n,) in the domain without the first `skipped` functions, (n, n_basis - skipped)."""
+        """Return values at x (n,) in the domain without the first `skipped` functions, (n, n_basis - skipped).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.BSplineBasis([0, 0, 1, 3, 3], degree=1).values_without([0.25, 1.5], 1)
+        array([[0.25, 0.  ],
+               [0.75, 0.25]])
+        """
         points = view_floats(x, "x")
         n, skipped = len(points), check_order(skipped, "skipped", 0, self.n_basis - 1)
         check_memory(8.0 * n * self.n_basis, f"a dense design of {n} rows and {self.n_basis} functions", "pass sparse=True")
@@ -301,9 +317,16 @@ class BSplineBasis(FullKnotsBasis):
 
     @quiet
     def rows_within(self, u: FloatArray, deriv: int = 0) -> csr_array:
-        """Derivatives at the same fractions u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.
+        """Return derivatives at the same fractions u (k,) in [0, 1] of every piece: (n_pieces k, n_basis), piece by piece.
 
         From Bernstein coefficients of the pieces, so that the digits of u count however narrow a piece is beside its x.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.BSplineBasis([0, 0, 1, 3, 3], degree=1).rows_within([0.25]).toarray()
+        array([[0.75, 0.25, 0.  ],
+               [0.  , 0.75, 0.25]])
         """
         deriv, (u, _) = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), to_floats(u, "u")
         if not ((u >= 0) & (u <= 1)).all():

@@ -87,7 +87,7 @@ class MSplineBasis(_KnotFamily):
 
     @cached_property
     def parent(self) -> BSplineBasis:
-        """The B-splines."""
+        """The B-splines of the same knots and degree, of which each M-spline is a multiple."""
         return BSplineBasis(self.knots, self.degree, self.extrapolate)
 
     @cached_property
@@ -257,7 +257,7 @@ class BernsteinBasis(RecombinedBasis):
 
     @property
     def inner_knots(self) -> FloatArray:
-        """None."""
+        """Knots inside the domain: none, shape (0,)."""
         return np.empty(0)
 
     @quiet
@@ -328,7 +328,7 @@ class NaturalSplineBasis(_KnotFamily):
 
     @cached_property
     def parent(self) -> BSplineBasis:
-        """The cubic B-splines."""
+        """The cubic B-splines of which the natural splines are combinations."""
         return BSplineBasis(self.knots, 3, self.extrapolate)
 
     @cached_property
@@ -447,7 +447,7 @@ class PeriodicBSplineBasis(RecombinedBasis, SplineBasis):
 
     @property
     def period(self) -> float:
-        """Length of the domain."""
+        """Length of the domain, after which the functions repeat."""
         return float(self.knots[-1] - self.knots[0])
 
     @cached_property

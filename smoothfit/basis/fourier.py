@@ -58,12 +58,12 @@ class FourierBasis(Basis):
 
     @property
     def n_basis(self) -> int:
-        """Number of basis functions."""
+        """Number of basis functions, a constant included."""
         return 2 * self.n_harmonics + 1
 
     @property
     def domain(self) -> tuple[float, float]:
-        """One period."""
+        """One period, (start, start + period), over which functions are integrated."""
         return self.start, self.start + self.period
 
     def _check_memory(self, n: int) -> None:

@@ -26,7 +26,7 @@ class RecombinedBasis(Basis):
     @property
     @abstractmethod
     def parent(self) -> BSplineBasis:
-        """The B-splines."""
+        """The B-splines of which the functions are combinations."""
 
     @property
     @abstractmethod
@@ -35,7 +35,7 @@ class RecombinedBasis(Basis):
 
     @property
     def n_basis(self) -> int:
-        """Number of basis functions."""
+        """Number of basis functions, the columns of `matrix`."""
         return int(self.matrix.shape[1])
 
     @property
@@ -130,7 +130,7 @@ class BoundaryConditionBasis(RecombinedBasis):
 
     @property
     def parent(self) -> BSplineBasis:
-        """The B-splines."""
+        """The B-splines before the conditions."""
         return self.bsplines
 
     @property
@@ -164,7 +164,7 @@ class BoundaryConditionBasis(RecombinedBasis):
 
     @property
     def degree(self) -> int:
-        """Degree of the pieces."""
+        """Degree of the polynomial pieces."""
         return self.bsplines.degree
 
     def insert(self, knots: Any) -> Self:

@@ -106,7 +106,7 @@ class Spline(Frozen):
 
     @property
     def degree(self) -> int:
-        """Degree of the pieces."""
+        """Degree of the polynomial pieces."""
         return _bsplines_of(self).degree
 
     @cached_property

@@ -63,7 +63,7 @@ class TensorProductBasis(Frozen):
 
     @property
     def n_variables(self) -> int:
-        """Number of variables d."""
+        """Number of variables d, one for each factor."""
         return len(self.factors)
 
     @property
@@ -73,7 +73,7 @@ class TensorProductBasis(Frozen):
 
     @property
     def n_basis(self) -> int:
-        """Number of functions."""
+        """Number of functions, the product of `shape`."""
         return prod(self.shape)
 
     @property
@@ -177,7 +177,15 @@ class TensorProductBasis(Frozen):
         return points
 
     def orders(self, orders: int | Sequence[int]) -> tuple[int, ...]:
-        """Return one order for each variable; a single 0 is taken for all."""
+        """Return one order for each variable; a single 0 counts for all.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> sf.TensorProductBasis(line, line).orders(0), sf.TensorProductBasis(line, line).orders([1, 0])
+        ((0, 0), (1, 0))
+        """
         if isinstance(orders, (int, np.integer)) and orders == 0:
             return (0,) * self.n_variables
         if not is_sequence(orders) or len(orders) != self.n_variables:  # type: ignore[arg-type]

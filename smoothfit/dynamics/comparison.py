@@ -57,7 +57,7 @@ class Comparison:
 
     @property
     def names(self) -> list[str]:
-        """Names of the coefficients."""
+        """Names of the coefficients of the equation, in the order of `params`."""
         return next(iter(self.results.values())).model.equation.names
 
     @property

@@ -70,7 +70,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def output(self) -> str:
-        """Name of y."""
+        """Name of the output whose curve this is."""
         return self.results.model.equation.outputs[self._output]
 
     @property
@@ -120,7 +120,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def highest_mean_derivative(self) -> int:
-        """The same."""
+        """The highest derivative of the posterior mean, that of the curve itself."""
         return self.highest_derivative
 
     def _rough_mean(self, x: Points, deriv: int) -> NoReturn:
@@ -225,7 +225,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def params(self) -> pd.Series:
-        """Parameters of the equation."""
+        """Parameters of the equation, as `params` of its results."""
         return self.results.params
 
     @property

@@ -48,17 +48,17 @@ class Estimates(Results):
 
     @property
     def model(self) -> Model:
-        """The model."""
+        """The `DerivativeRegression` that was fitted."""
         return self._fit.model
 
     @property
     def method(self) -> str:
-        """Name of the method."""
+        """Name of the estimation method, such as "kalman"."""
         return self._fit.method
 
     @property
     def options(self) -> dict[str, Any]:
-        """Options of the method."""
+        """Options of the method by name, defaults included."""
         return self._fit.options
 
     @property
@@ -68,7 +68,7 @@ class Estimates(Results):
 
     @property
     def cov_type(self) -> str:
-        """Kind of the covariance."""
+        """Kind of the covariance of the coefficients, such as "nonrobust" or "HAC"."""
         return self._fit.cov_type
 
     @property
@@ -287,7 +287,7 @@ class Estimates(Results):
 
     @property
     def nobs(self) -> int:
-        """Number of observations."""
+        """Number of observations that the method used."""
         return self.model.sample.n_readings
 
     @property

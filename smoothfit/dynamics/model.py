@@ -298,7 +298,7 @@ class DerivativeRegression:
 
     @property
     def problem(self) -> Problem:
-        """What a method takes."""
+        """Equation and sample, which an estimation method takes as its argument."""
         return Problem(self.equation, self.sample)
 
     def fit(

@@ -15,8 +15,9 @@ from narwhals.exceptions import DuplicateError
 from .._frames import RowLabels, repeated_columns
 from .._validation import FloatArray, first_index, from_sequence, frozen, shown, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, IdentificationError, SpecificationError
-from ..observations import Observations, refuse_estimates, refuse_resolution
+from ..observations import Observations
 from ..observations.abscissa import Abscissa, check_unit
+from ..observations.series import refuse_estimates, refuse_resolution
 from .sample import Channel, Sample, between
 from .shifts import check_lags, shifted
 from .specification import Equation, derivative_name

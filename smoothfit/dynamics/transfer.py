@@ -62,12 +62,12 @@ class TransferFunction:
 
     @property
     def zeros(self) -> npt.NDArray[np.complex128]:
-        """Roots of the numerator."""
+        """Roots of the numerator, complex, in units of 1 over those of time."""
         return np.roots(self.numerator).astype(complex)
 
     @property
     def poles(self) -> npt.NDArray[np.complex128]:
-        """Roots of the denominator."""
+        """Roots of the denominator, complex, in units of 1 over those of time."""
         return np.roots(self.denominator).astype(complex)
 
     def roots(self, alpha: float = 0.05) -> pd.DataFrame:

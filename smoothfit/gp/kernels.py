@@ -92,6 +92,13 @@ class Kernel(ABC):
         """Return phi_m(r) r^k, phi_m = ((1/r) d/dr)^m phi, for distances r of any shape.
 
         It is finite at r = 0 wherever the derivative of the random function exists that asks for it.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> r = np.array([0.0, 1.0, 2.0])
+        >>> sf.gp.SquaredExponential().radial(0, 0, r).round(4), sf.gp.SquaredExponential().radial(1, 1, r).round(4)  # phi, phi'
+        (array([1.    , 0.6065, 0.1353]), array([-0.    , -0.6065, -0.2707]))
         """
 
     def __repr__(self) -> str:
@@ -148,7 +155,7 @@ class _Matern(Kernel):
     """
 
     def radial(self, m: int, k: int, r: FloatArray) -> FloatArray:
-        """Return phi_m(r) r^k."""
+        """Return phi_m(r) r^k in closed form, a polynomial times an exponential."""
         assert self.markov_order is not None
         twice_nu = 2 * self.markov_order + 1
         c = np.sqrt(twice_nu)

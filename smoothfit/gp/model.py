@@ -10,8 +10,9 @@ from .._entry import entry_point
 from .._log import logger
 from .._validation import check_order, shown, type_of
 from ..errors import DataError, NumericalError, SpecificationError
-from ..observations import Observations, refuse_estimates, refuse_resolution
+from ..observations import Observations
 from ..observations.points import PointObservations
+from ..observations.series import refuse_estimates, refuse_resolution
 from .dense import DenseLikelihood, DensePosterior
 from .fit import Fit
 from .kernels import Kernel, SquaredExponential
@@ -122,7 +123,7 @@ class GaussianProcess:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Labels of the inputs."""
+        """Labels of the inputs, from a data frame's columns or x1, x2, ..."""
         return self.observations.inputs
 
     def fit(self, *, n_starts: int | None = None, route: str = "auto") -> GaussianProcessResults:

@@ -90,7 +90,7 @@ class GaussianProcessResults(Hyperparameters):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Labels of the inputs."""
+        """Labels of the inputs, as those of the model."""
         return self.model.inputs
 
     def _check_deriv(self, deriv: Any) -> Orders:

@@ -60,17 +60,17 @@ class StochasticCycle(Prior):
 
     @property
     def dim(self) -> int:
-        """Dimension of the state."""
+        """Dimension of the state, the cycle and its conjugate: 2."""
         return 2
 
     @property
     def smoothness(self) -> int:
-        """No derivative."""
+        """Zero: the curve is continuous and has no derivative."""
         return 0
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """Period, length_scale, amplitude."""
+        """The period, the length_scale and the amplitude."""
         return (
             Hyperparameter("period", LENGTH, 1, 0, self.period),
             Hyperparameter("length_scale", LENGTH, 1, 0, self.length_scale),
@@ -78,11 +78,11 @@ class StochasticCycle(Prior):
         )
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """The first component."""
+        """Row (1, 0): the cycle is the first component of the state."""
         return np.array([1.0, 0.0])
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Stationary."""
+        """The stationary law: both components have the variance amplitude^2."""
         return Start(np.zeros((2, 0)), np.eye(2) * self._values(values)[2] ** 2)
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:

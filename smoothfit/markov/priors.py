@@ -106,28 +106,28 @@ class IntegratedWiener(Chain):
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """The intensity q."""
+        """The intensity q of the white noise in f^(order)."""
         return (Hyperparameter("q", INTENSITY, 1 - 2 * self.order, 2, self.q),)
 
     @property
     def level(self) -> FloatArray | None:
-        """A constant."""
+        """State (1, 0, ...) of a constant curve of value one, which the start leaves free."""
         return np.asarray(np.eye(self.dim)[0])
 
     def rate(self, values: AnyArray) -> Any:
-        """None is typical."""
+        """One: no frequency is typical of the process, which has no time scale."""
         return 1.0
 
     def companion(self, values: AnyArray) -> AnyArray:
-        """Zeros."""
+        """Coefficients of the equation f^(order) = white noise: zeros, shape (order,)."""
         return np.zeros(self.dim)
 
     def intensity(self, values: AnyArray) -> Any:
-        """The hyperparameter q."""
+        """Intensity of the white noise, the hyperparameter q."""
         return values[0]
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Diffuse."""
+        """Diffuse law: each component of the first state is unrestricted."""
         return Start(np.eye(self.dim), np.zeros((self.dim, self.dim)))
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
@@ -166,12 +166,12 @@ class Polynomial(IntegratedWiener):
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """None."""
+        """An empty tuple: a polynomial has nothing to estimate."""
         return ()
 
     @property
     def smoothness(self) -> int:
-        """All derivatives exist."""
+        """The highest derivative that observations may have; those beyond the degree are zero."""
         return 10
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
@@ -179,7 +179,7 @@ class Polynomial(IntegratedWiener):
         return np.eye(self.dim)[deriv] if deriv < self.dim else np.zeros(self.dim)
 
     def intensity(self, values: AnyArray) -> Any:
-        """No noise."""
+        """Zero: no noise changes the polynomial."""
         return 0.0
 
     def __repr__(self) -> str:
@@ -241,19 +241,19 @@ class Matern(Chain):
         )
 
     def rate(self, values: AnyArray) -> Any:
-        """The sqrt(2 nu) / length_scale."""
+        """The decay sqrt(2 nu) / length_scale."""
         return np.sqrt(2 * self.nu) / values[0]
 
     def companion(self, values: AnyArray) -> AnyArray:
-        """Of (D + 1)^dim."""
+        """Coefficients of the polynomial (D + 1)^dim, D = d/dx over the rate, with their signs: shape (dim,)."""
         return -np.array([float(comb(self.dim, i)) for i in range(self.dim)])
 
     def intensity(self, values: AnyArray) -> Any:
-        """That which keeps the variance."""
+        """Intensity of the white noise that gives f the variance amplitude^2."""
         return values[1] ** 2 * self.rate(values) ** (2 * self.dim - 1) * _matern_state(self.dim - 1).intensity
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Stationary."""
+        """The stationary law of f and its derivatives, of mean zero."""
         values = self._values(values)
         scale = self.rate(values) ** np.arange(self.dim)
         stationary = _matern_state(self.dim - 1).stationary
@@ -350,7 +350,7 @@ class IntegratedOrnsteinUhlenbeck(Chain):
 
     @property
     def level(self) -> FloatArray | None:
-        """A constant."""
+        """State (1, 0, ...) of a constant curve of value one, which the start leaves free."""
         return np.asarray(np.eye(self.dim)[0])
 
     def rate(self, values: AnyArray) -> Any:
@@ -362,11 +362,18 @@ class IntegratedOrnsteinUhlenbeck(Chain):
         return np.asarray(-np.eye(self.dim)[-1])
 
     def variance(self, values: AnyArray) -> Any:
-        """Variance of f^(order-1)."""
+        """Return the stationary variance of f^(order - 1), amplitude^2.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> float(sf.priors.IntegratedOrnsteinUhlenbeck().variance(np.array([2.0, 3.0])))  # length_scale, amplitude
+        9.0
+        """
         return values[1] ** 2
 
     def intensity(self, values: AnyArray) -> Any:
-        """That which keeps the variance."""
+        """Intensity of the white noise that gives f^(order - 1) its variance."""
         return 2 * self.variance(values) * self.rate(values)
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
@@ -416,22 +423,22 @@ class TensionSpline(IntegratedOrnsteinUhlenbeck):
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """Tension and q."""
+        """The tension, an inverse length, and the intensity q."""
         return (
             Hyperparameter("tension", LENGTH, -1, 0, self.tension),
             Hyperparameter("q", INTENSITY, 1 - 2 * self.order, 2, self.q),
         )
 
     def rate(self, values: AnyArray) -> Any:
-        """Tension."""
+        """The tension, by which f^(order - 1) decays."""
         return values[0]
 
     def variance(self, values: AnyArray) -> Any:
-        """The stationary q / (2 tension)."""
+        """Return the stationary variance of f^(order - 1), q / (2 tension)."""
         return values[1] / (2 * values[0])
 
     def intensity(self, values: AnyArray) -> Any:
-        """The hyperparameter q."""
+        """Intensity of the white noise, the hyperparameter q."""
         return values[1]
 
     def __repr__(self) -> str:
@@ -477,7 +484,7 @@ class DampedOscillator(Chain):
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """Period, damping, amplitude."""
+        """The period, the damping and the amplitude."""
         return (
             Hyperparameter("period", LENGTH, 1, 0, self.period),
             Hyperparameter("damping", RATIO, 0, 0, self.damping),
@@ -485,7 +492,7 @@ class DampedOscillator(Chain):
         )
 
     def rate(self, values: AnyArray) -> Any:
-        """The frequency w."""
+        """The angular frequency w = 2 pi / period."""
         return 2 * np.pi / values[0]
 
     def companion(self, values: AnyArray) -> AnyArray:

@@ -90,25 +90,65 @@ class Prior(ABC):
 
     @abstractmethod
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """Row h of the state with f^(deriv) = h'x, with x measured in `x_unit`: shape (dim,)."""
+        """Return the row h of the state with f^(deriv) = h'x, with x measured in `x_unit`: shape (dim,).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.priors.IntegratedWiener(3).readout(1)  # the state is (f, f', f'')
+        array([0., 1., 0.])
+        """
 
     @abstractmethod
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Law of the state at the first x."""
+        """Return the law of the state at the first x.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior = sf.priors.OrnsteinUhlenbeck(length_scale=2.0, amplitude=3.0)
+        >>> prior.start().covariance, prior.start().diffuse.shape  # stationary: nothing is diffuse
+        (array([[9.]]), (1, 0))
+        """
 
     @abstractmethod
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """T and Q of steps dt (n,): (n, M, M), M = dim, or dim + 1 with the integral of f as first component.
+        """Return T and Q of steps dt (n,): (n, M, M), M = dim, or dim + 1 with the integral of f as first component.
 
         `values` are all hyperparameters, real or with a small imaginary part, with x and dt measured in `x_unit`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> T, Q = sf.priors.IntegratedWiener(1).matrices(np.array([2.0]), np.array([1.0]), 1.0, integral=True)
+        >>> T[0], Q[0].round(3)  # of (integral of f, f): 2^3/3, 2^2/2, 2
+        (array([[1., 2.],
+               [0., 1.]]), array([[2.667, 2.   ],
+               [2.   , 2.   ]]))
         """
 
     def transition(self, dt: Any, values: AnyArray | None = None) -> AnyArray:
-        """T(dt), shape of dt + (dim, dim)."""
+        """Return T(dt), which carries the state over a step: shape of dt + (dim, dim).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior = sf.priors.OrnsteinUhlenbeck(length_scale=2.0, amplitude=3.0)
+        >>> prior.transition(2.0).round(4)  # exp(-dt / length_scale)
+        array([[0.3679]])
+        """
         return self._matrices(dt, values)[0]
 
     def noise(self, dt: Any, values: AnyArray | None = None) -> AnyArray:
-        """Q(dt), covariance of the state given that before, shape of dt + (dim, dim)."""
+        """Return Q(dt), the covariance of the state given that before: shape of dt + (dim, dim).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior = sf.priors.OrnsteinUhlenbeck(length_scale=2.0, amplitude=3.0)
+        >>> prior.noise([0.0, 2.0]).ravel().round(4)  # amplitude^2 (1 - exp(-2 dt / length_scale))
+        array([0.   , 7.782])
+        """
         return self._matrices(dt, values)[1]
 
     def _matrices(self, dt: Any, values: AnyArray | None) -> tuple[AnyArray, AnyArray]:
@@ -128,7 +168,7 @@ class Prior(ABC):
 
     @property
     def components(self) -> tuple[Prior, ...]:
-        """The terms of a sum."""
+        """The priors of which it is a sum: here itself alone."""
         return (self,)
 
     @property
@@ -137,7 +177,14 @@ class Prior(ABC):
         return None
 
     def naming(self, parts: Sequence[int]) -> str:
-        """Components of the state in words, for an error."""
+        """Return components of the state in words, for an error.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.priors.Seasonal(12, harmonics=2).naming([2, 3]).split(" (")[0]
+        'harmonic 1 of Seasonal(period=12, harmonics=2, q=None)'
+        """
         return repr(self)
 
     def __add__(self, other: Prior) -> Sum:
@@ -185,19 +232,42 @@ class Chain(Prior):
 
     @abstractmethod
     def rate(self, values: AnyArray) -> Any:
-        """A typical frequency, by which the equation becomes dimensionless."""
+        """Return a typical frequency, by which the equation becomes dimensionless.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior = sf.priors.OrnsteinUhlenbeck(length_scale=2.0, amplitude=3.0)
+        >>> float(prior.rate(np.array([2.0, 3.0])))  # 1 / length_scale
+        0.5
+        """
 
     @abstractmethod
     def companion(self, values: AnyArray) -> AnyArray:
-        """Coefficients c_0, ..., c_(d-1), each over the rate to the power d - j: shape (d,)."""
+        """Return coefficients c_0, ..., c_(d-1), each over the rate to the power d - j: shape (d,).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> sf.priors.DampedOscillator().companion(np.array([12.0, 0.1, 1.0]))  # period, damping, amplitude
+        array([-1. , -0.2])
+        """
 
     @abstractmethod
     def intensity(self, values: AnyArray) -> Any:
-        """Intensity of the white noise."""
+        """Return the intensity of the white noise that drives the process.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior = sf.priors.OrnsteinUhlenbeck(length_scale=2.0, amplitude=3.0)
+        >>> float(prior.intensity(np.array([2.0, 3.0])))  # 2 amplitude^2 / length_scale
+        9.0
+        """
 
     @property
     def smoothness(self) -> int:
-        """Of the state, all but f itself."""
+        """How many derivatives the curve has in mean square: the dimension less one."""
         return self.dim - 1
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
@@ -252,7 +322,7 @@ class Sum(Prior):
 
     @property
     def components(self) -> tuple[Prior, ...]:
-        """The terms."""
+        """The priors of which it is the sum."""
         return self.terms
 
     @cached_property
@@ -262,17 +332,17 @@ class Sum(Prior):
 
     @property
     def dim(self) -> int:
-        """Of all."""
+        """Dimension of the state, the sum of those of the terms."""
         return sum(term.dim for term in self.terms)
 
     @property
     def smoothness(self) -> int:
-        """Of the roughest."""
+        """How many derivatives the roughest term has."""
         return min(term.smoothness for term in self.terms)
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """Of all, named ``<component>.<name>``."""
+        """Hyperparameters of all terms, named ``<component>.<name>``."""
         return tuple(
             p._replace(name=f"{name}.{p.name}")
             for name, term in zip(self.names, self.terms, strict=True)
@@ -281,7 +351,7 @@ class Sum(Prior):
 
     @property
     def level(self) -> FloatArray | None:
-        """Of the first that has one."""
+        """State of a constant of value one in the first term that has one; None if no term has."""
         parts = [np.zeros(term.dim) for term in self.terms]
         for i, term in enumerate(self.terms):
             mine = term.level
@@ -291,16 +361,16 @@ class Sum(Prior):
         return None
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """Rows of all."""
+        """Rows of the terms joined, so that the curve is their sum."""
         return np.concatenate([term.readout(deriv, x_unit) for term in self.terms])
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Laws of all."""
+        """Law of the states of the terms, independent of each other."""
         starts = [t.start(v, x_unit) for t, v in zip(self.terms, split_values(self.terms, self._values(values)), strict=True)]
         return start_together(starts)
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Blocks; the integrals add."""
+        """Transition and noise of the terms as diagonal blocks; the integral is the sum of theirs."""
         parts = [t.matrices(dt, v, x_unit, integral) for t, v in zip(self.terms, split_values(self.terms, values), strict=True)]
         if not integral:
             return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])

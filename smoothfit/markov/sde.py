@@ -97,7 +97,7 @@ class LinearSDE(Prior):
 
     @property
     def dim(self) -> int:
-        """Size of A."""
+        """Dimension of the state, the size of A."""
         return len(self.A)
 
     @property
@@ -117,11 +117,11 @@ class LinearSDE(Prior):
         return k
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """H A^deriv."""
+        """Row H A^deriv, with x measured in `x_unit`."""
         return np.asarray(self.H @ np.linalg.matrix_power(self.A * x_unit, deriv))
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Stationary, or diffuse."""
+        """The stationary law, from the Lyapunov equation; a diffuse one if the model is diffuse."""
         d = self.dim
         if self.diffuse:
             return Start(np.eye(d), np.zeros((d, d)))
@@ -129,7 +129,7 @@ class LinearSDE(Prior):
         return Start(np.zeros((d, 0)), (covariance + covariance.T) / 2 * self._values(values)[0])
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """By the matrix exponential."""
+        """Transition and noise of steps, by the matrix exponential (Van Loan 1978)."""
         system, entry = self.A * x_unit, self._entry
         if integral:
             system = np.block([[np.zeros((1, 1)), self.H[None]], [np.zeros((self.dim, 1)), system]])

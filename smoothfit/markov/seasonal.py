@@ -93,14 +93,14 @@ class Seasonal(Prior):
 
     @property
     def count(self) -> int:
-        """Number of harmonics."""
+        """Number of harmonics that are modelled."""
         if self.harmonics is None:
             raise SpecificationError(f"the observations choose the harmonics of {self!r}; pass harmonics= to use it without them")
         return self.harmonics
 
     @property
     def dim(self) -> int:
-        """Two for each harmonic."""
+        """Dimension of the state, two for each harmonic."""
         return 2 * self.count
 
     @property
@@ -115,7 +115,14 @@ class Seasonal(Prior):
         return tuple(Hyperparameter(name, INTENSITY, -1, 2, self.q) for name in names)
 
     def chosen(self, n_phases: int, n: int) -> Seasonal:
-        """The prior with a number of harmonics; by default for n observations at so many phases of the period."""
+        """Return the prior with a number of harmonics; by default for n observations at so many phases of the period.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.priors.Seasonal(12).chosen(n_phases=12, n=100).harmonics
+        6
+        """
         if self.harmonics is not None:
             return self
         return replace(self, harmonics=max(min(n_phases // 2, n // 4, MOST_CHOSEN), 1))
@@ -127,7 +134,14 @@ class Seasonal(Prior):
         return (*(k for k in spread_harmonics(self.count) if k not in single), *single)
 
     def frequencies(self, x_unit: float) -> FloatArray:
-        """Of the harmonics in the order of the state, in radians per unit of x."""
+        """Return the frequencies of the harmonics in the order of the state, in radians per unit of x.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> sf.priors.Seasonal(4, harmonics=2).frequencies(1.0) / (2 * np.pi)
+        array([0.5 , 0.25])
+        """
         return np.asarray(2 * np.pi * np.array(self.order) * (x_unit / self.period), dtype=np.float64)
 
     def _units(self, x_unit: float) -> FloatArray:
@@ -155,10 +169,19 @@ class Seasonal(Prior):
         return Start(left, np.zeros((self.dim, self.dim)))
 
     def as_told(self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float) -> Seasonal:
-        """The prior with as many unknown constants of each harmonic as functionals identify, at places or over intervals.
+        """Return the prior with as many unknown constants of each harmonic as functionals identify, at places or over intervals.
 
         Places are counted from the first. `rows` (n, dim) are those of values and differences, `kind` 0 of values, 1 of integrals,
         2 of differences.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior, x = sf.priors.Seasonal(12, harmonics=1), np.array([0.0, 6.0, 12.0])
+        >>> rows = np.tile(prior.readout(0), (3, 1))
+        >>> ((harmonic, cosine, sine),) = prior.as_told(x, x, np.zeros(3, dtype=np.int8), rows, 1.0).told
+        >>> harmonic, abs(cosine), sine  # the cosine alone: the sine is zero at all of these x
+        (1, 1.0, 0.0)
         """
         told = []
         for place, (k, w, unit) in enumerate(zip(self.order, self.frequencies(x_unit), self._units(x_unit), strict=True)):
@@ -178,7 +201,7 @@ class Seasonal(Prior):
         return replace(self, told=tuple(told))
 
     def naming(self, parts: Sequence[int]) -> str:
-        """The harmonics."""
+        """Harmonics to which components of the state belong, in words."""
         found = sorted({self.order[part // 2] for part in parts})
         names = f"harmonic{'s' * (len(found) > 1)} {', '.join(map(str, found))}"
         return (
@@ -187,7 +210,7 @@ class Seasonal(Prior):
         )
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Closed forms."""
+        """Transition and noise of steps, in closed form for each harmonic."""
         matrices = _resonator if self.smooth else _rotation
         sizes = [values[(k - 1) * self.separate] for k in self.order]
         steps = [matrices(dt, float(w)) for w in self.frequencies(x_unit)]
@@ -250,17 +273,17 @@ class DummySeasonal(Prior):
 
     @property
     def dim(self) -> int:
-        """One less than the seasons."""
+        """Dimension of the state, the number of seasons less one."""
         return self.seasons - 1
 
     @property
     def smoothness(self) -> int:
-        """No derivative."""
+        """Zero: values at whole steps have no derivative."""
         return 0
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
-        """The intensity q."""
+        """The intensity q of the change from one period to the next."""
         return (Hyperparameter("q", INTENSITY, -1, 2, self.q),)
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
@@ -268,7 +291,7 @@ class DummySeasonal(Prior):
         return np.asarray(np.eye(self.dim)[0])
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Diffuse."""
+        """Diffuse law: the first seasons are unrestricted."""
         return Start(np.eye(self.dim), np.zeros((self.dim, self.dim)))
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:

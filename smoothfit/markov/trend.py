@@ -43,11 +43,11 @@ class Trend(Chain):
 
     @property
     def level(self) -> FloatArray | None:
-        """A constant."""
+        """State (1, 0) of a constant curve of value one, which the start leaves free."""
         return np.array([1.0, 0.0])
 
     def intensity(self, values: AnyArray) -> Any:
-        """Of the slope."""
+        """Intensity of the white noise in the derivative of the slope."""
         return values[1]
 
 
@@ -107,19 +107,26 @@ class LocalLinearTrend(Trend):
         given_or_none(self.step, "step")
 
     def rate(self, values: AnyArray) -> Any:
-        """None is typical."""
+        """One: no frequency is typical of the process, which has no time scale."""
         return 1.0
 
     def companion(self, values: AnyArray) -> AnyArray:
-        """Zeros."""
+        """Coefficients of the equation, which drive the slope by noise alone: zeros, shape (2,)."""
         return np.zeros(2)
 
     def shared(self, x_unit: float) -> float:
-        """What part of the intensity of the slope the level has besides its own, with x measured in `x_unit`."""
+        """Return the intensity that the level has besides its own, over that of the slope, with x measured in `x_unit`.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.priors.LocalLinearTrend().shared(1.0)  # in continuous time the level has only its own
+        0.0
+        """
         return 0.0 if self.step is None else (self.step / x_unit) ** 2 / 6
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Diffuse."""
+        """Diffuse law: the first level and slope are unrestricted."""
         return Start(np.eye(2), np.zeros((2, 2)))
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
@@ -177,15 +184,15 @@ class DampedTrend(Trend):
         return (*super().hyperparameters, Hyperparameter("damping", LENGTH, -1, 0, self.damping))
 
     def rate(self, values: AnyArray) -> Any:
-        """The damping."""
+        """The damping, by which the slope decays."""
         return values[2]
 
     def companion(self, values: AnyArray) -> AnyArray:
-        """Only the slope decays."""
+        """Coefficients of the equation over the damping: the slope decays, the level does not."""
         return np.array([0.0, -1.0])
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Stationary in the slope."""
+        """A diffuse level and the stationary law of the slope."""
         values = self._values(values)
         return Start(np.eye(2)[:, :1], np.diag([0.0, 1.0]) * (values[1] / (2 * values[2])))
 

@@ -2,7 +2,7 @@
 
 from .observations import Observations, observe, observe_difference, observe_integral
 from .points import PointObservations
-from .series import OF_DIFFERENCE, Readings, derivative_label, refuse_estimates, refuse_resolution
+from .series import OF_DIFFERENCE, Readings, derivative_label
 
 __all__ = [
     "OF_DIFFERENCE",
@@ -13,6 +13,4 @@ __all__ = [
     "observe",
     "observe_difference",
     "observe_integral",
-    "refuse_estimates",
-    "refuse_resolution",
 ]

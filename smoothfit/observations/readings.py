@@ -63,7 +63,14 @@ class NoisyReadings(Frozen, ABC):
         return self.variance_ratio_in(1.0)
 
     def variance_ratio_in(self, unit: float) -> FloatArray:
-        """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit."""
+        """Return `variance_ratio` with y measured in `unit`, a power of two: squares neither overflow nor lose a bit.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.observe([0.0, 1.0], [1.0, 2.0], sd=4.0).readings[0].variance_ratio_in(2.0)
+        array([4., 4.])
+        """
         variance = np.ones(len(self.y)) if self.sd is None else (self.sd / unit) ** 2
         with np.errstate(divide="ignore"):  # a robust fit may leave an observation without weight
             return variance if self.weights is None else variance / self.weights
@@ -123,14 +130,30 @@ class NamedReadings(Generic[Kind]):
         return next((reading.rows.library for reading in self.readings if reading.rows is not None), None)
 
     def labelled(self, values: FloatArray, name: str) -> Any:
-        """Values of the observations under the labels of their rows, NaN in rows that are missing; see `_frames.stacked`."""
+        """Return values (n,) of the observations under the labels of their rows, NaN in rows that are missing.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, smoothfit as sf
+        >>> y = pd.Series([1.0, np.nan, 2.0], index=["a", "b", "c"])
+        >>> sf.observe([0.0, 1.0, 2.0], y).labelled(np.array([10.0, 30.0]), "double").to_dict()
+        {'a': 10.0, 'b': nan, 'c': 30.0}
+        """
         ends = np.cumsum([len(reading) for reading in self.readings])[:-1]
         pieces = np.split(values, ends)
         return stacked([(own.name, own.rows, piece) for own, piece in zip(self.readings, pieces, strict=True)], name)
 
     @abstractmethod
     def read_by(self, reading: Kind) -> str:
-        """What a series observes, in words."""
+        """Return what a series observes, in words.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> slopes, areas = sf.observe([0, 1], [1, 2], deriv=1), sf.observe_integral([0], [1], [3.0])
+        >>> slopes.read_by(slopes.readings[0]), areas.read_by(areas.readings[0])
+        ("f'", 'the integral of f')
+        """
 
     def _repr_html_(self) -> str:
         import pandas as pd

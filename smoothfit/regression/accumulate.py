@@ -17,8 +17,9 @@ from .._validation import FloatArray
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
-from ..observations import Observations, Readings, refuse_estimates, refuse_resolution
+from ..observations import Observations, Readings
 from ..observations.points import PointObservations, PointReadings
+from ..observations.series import refuse_estimates, refuse_resolution
 from .band import BandRows, Factor, merged, multiply_factor, pack
 from .constraints import Constraint
 from .products import ProductRows

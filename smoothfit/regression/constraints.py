@@ -119,15 +119,41 @@ class Constraint(Frozen, ABC):
     """
 
     def equalities(self, basis: AnyBasis) -> list[Equalities]:
-        """Linear equations in the coefficients."""
+        """Return the linear equations in the coefficients that the constraint is for a basis.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> (equality,) = sf.Equals(0.5, 3.0).equalities(line)
+        >>> equality.rows, equality.values
+        (array([[0.5, 0.5]]), array([3.]))
+        """
         return []
 
     def polynomials(self, basis: Basis) -> list[Polynomials]:
-        """Polynomials that are to be nonnegative."""
+        """Return the polynomials, one for each piece, that the constraint makes nonnegative for a basis.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> (slope,) = sf.Increasing().polynomials(line)
+        >>> slope.rows.toarray(), slope.label  # coefficients of b_1 - b_0
+        (array([[-1.,  1.]]), 'Increasing')
+        """
         return []
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none."""
+        """Return lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> sf.Bounds(lower=0, on=(0, 1)).limits(0, np.array([0.5, 2.0]), (0, 3))
+        array([[  0.,  inf],
+               [-inf,  inf]])
+        """
         return np.tile([-np.inf, np.inf], (len(x), 1))
 
 
@@ -275,7 +301,15 @@ class Bounds(Constraint):
         return self.labelled(basis)
 
     def labelled(self, basis: Basis, label: str | None = None) -> list[Polynomials]:
-        """The polynomials, of a constraint of another name than Bounds where one is given."""
+        """Return the polynomials with a label for messages, by default ``Bounds(lower, f)`` or the like.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> [polynomials.label for polynomials in sf.Bounds(lower=0, upper=1).labelled(line)]
+        ['Bounds(lower, f)', 'Bounds(upper, f)']
+        """
         return [
             _nonnegative(basis, self.deriv, sign, limit, self.on, label or f"Bounds({name}, {derivative_label(self.deriv)})")
             for name, sign, limit in (("lower", 1.0, self.lower), ("upper", -1.0, self.upper))
@@ -311,7 +345,7 @@ class Increasing(Shape):
 
     @property
     def bounds(self) -> Bounds:
-        """The bound."""
+        """The same as a `Bounds` object, f' >= 0."""
         return Bounds(deriv=1, lower=0.0, on=self.on)
 
 
@@ -332,7 +366,7 @@ class Decreasing(Shape):
 
     @property
     def bounds(self) -> Bounds:
-        """The bound."""
+        """The same as a `Bounds` object, f' <= 0."""
         return Bounds(deriv=1, upper=0.0, on=self.on)
 
 
@@ -353,7 +387,7 @@ class Convex(Shape):
 
     @property
     def bounds(self) -> Bounds:
-        """The bound."""
+        """The same as a `Bounds` object, f'' >= 0."""
         return Bounds(deriv=2, lower=0.0, on=self.on)
 
 
@@ -374,7 +408,7 @@ class Concave(Shape):
 
     @property
     def bounds(self) -> Bounds:
-        """The bound."""
+        """The same as a `Bounds` object, f'' <= 0."""
         return Bounds(deriv=2, upper=0.0, on=self.on)
 
 
@@ -396,7 +430,7 @@ class Positive(Shape):
 
     @property
     def bounds(self) -> Bounds:
-        """The bound."""
+        """The same as a `Bounds` object, f >= 0."""
         return Bounds(lower=0.0, on=self.on)
 
 
@@ -450,7 +484,15 @@ class Unimodal(Constraint):
         return limits_of(self._parts(domain if self.on is None else self.on), deriv, x, domain)
 
     def interval(self, basis: Basis) -> tuple[float, float]:
-        """Where the curve is unimodal."""
+        """Return the interval on which the curve is unimodal, which must lie in the domain of the basis.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> sf.Unimodal().interval(line), sf.Unimodal(on=(0.2, 1)).interval(line)
+        ((0.0, 1.0), (0.2, 1.0))
+        """
         return _within(basis, check_interval(self.on))
 
 

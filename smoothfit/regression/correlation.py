@@ -85,7 +85,7 @@ class Chain:
 
     @property
     def variances(self) -> FloatArray:
-        """Ones."""
+        """Diagonal of C: ones, shape (n,)."""
         return np.ones(len(self.order))
 
     @property
@@ -218,7 +218,15 @@ class Correlation(Frozen, ABC):
 
     @abstractmethod
     def whitening(self, x: FloatArray) -> Whitening:
-        """W for observations at x (n,); a parameter is known."""
+        """Return W with W C W' = 1 for observations at x (n,); a parameter is known.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> white = sf.AR1(rho=0.6).whitening(np.arange(3.0))
+        >>> white.times(np.array([1.0, 1.6, 0.96])).round(12)  # (u_i - rho u_(i-1)) / sqrt(1 - rho^2)
+        array([1.  , 1.25, 0.  ])
+        """
 
 
 class Markov(Correlation):
@@ -230,7 +238,7 @@ class Markov(Correlation):
     @property
     @abstractmethod
     def value(self) -> float | None:
-        """The parameter; None if it is to be estimated."""
+        """The parameter in its own units; None if it is to be estimated."""
 
     @property
     def is_known(self) -> bool:
@@ -239,12 +247,19 @@ class Markov(Correlation):
 
     @abstractmethod
     def at(self, theta: float) -> Markov:
-        """The same with the parameter at theta, in which it is searched."""
+        """Return the same with the parameter at theta, the scale on which it is searched without limits.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.AR1().at(0.0), sf.OU().at(0.0)  # rho = tanh(theta), timescale = exp(theta)
+        (AR1(rho=0.0), OU(timescale=1.0))
+        """
 
     @property
     @abstractmethod
     def theta(self) -> float:
-        """Theta of the parameter, which is known."""
+        """Theta of the parameter, which is known: its image on the scale of the search."""
 
     @property
     @abstractmethod
@@ -253,18 +268,48 @@ class Markov(Correlation):
 
     @abstractmethod
     def limits(self, x: FloatArray) -> tuple[float, float]:
-        """Smallest and largest theta for observations at x (n,)."""
+        """Return the smallest and the largest theta for observations at x (n,).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> low, high = sf.OU().limits(np.arange(11.0))
+        >>> np.exp([low, high]).round(3)  # timescales: an eighth of the shortest gap, 100 times the range
+        array([1.25e-01, 1.00e+03])
+        """
 
     @abstractmethod
     def scan(self, x: FloatArray) -> FloatArray:
-        """Values of theta, within the limits, between which a likelihood has no more than one minimum."""
+        """Return values of theta within the limits, between which a likelihood is expected to have one minimum at most.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> np.tanh(sf.AR1().scan(np.arange(5.0)))[-3:]  # correlations
+        array([0.95 , 0.99 , 0.999])
+        """
 
     @abstractmethod
     def links(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Correlations rho_i of neighbours at distances (m,), 1 - rho_i^2, and derivatives of rho_i by theta."""
+        """Return correlations rho_i of neighbours at distances (m,), 1 - rho_i^2, and derivatives of rho_i by theta.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> rho, free, slope = sf.OU(timescale=2.0).links(np.array([1.0, 2.0]))
+        >>> rho.round(4), slope.round(4)  # exp(-gap / timescale), rho gap / timescale
+        (array([0.6065, 0.3679]), array([0.3033, 0.3679]))
+        """
 
     def moving(self, x: FloatArray) -> Moving:
-        """W and its derivative by theta for observations at x (n,)."""
+        """Return W and its derivative by theta for observations at x (n,), and the derivative of log|C|.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> sf.AR1(rho=0.6).moving(np.arange(3.0)).by_log_det  # of 2 log(1 - rho^2), rho = tanh(theta): -4 rho
+        -2.4
+        """
         order = np.argsort(x, kind="stable")
         rho, free, slope = self.links(np.diff(x[order]))
         linked = np.concatenate([[False], (rho != 0) | (slope != 0)])
@@ -321,35 +366,35 @@ class AR1(Markov):
 
     @property
     def value(self) -> float | None:
-        """Rho."""
+        """The correlation rho; None if it is to be estimated."""
         return self.rho
 
     def at(self, theta: float) -> AR1:
-        """The same with rho = tanh theta."""
+        """Return the same with rho = tanh(theta)."""
         return AR1(float(np.tanh(theta)))
 
     @property
     def theta(self) -> float:
-        """Its inverse hyperbolic tangent."""
+        """The inverse hyperbolic tangent of rho."""
         assert self.rho is not None
         return float(np.arctanh(self.rho))
 
     @property
     def by_theta(self) -> float:
-        """1 - rho^2."""
+        """Derivative of rho = tanh(theta) by theta, 1 - rho^2."""
         assert self.rho is not None
         return 1 - self.rho**2
 
     def limits(self, x: FloatArray) -> tuple[float, float]:
-        """Of atanh rho."""
+        """Return -7 and 7, between which theta = atanh(rho) is searched."""
         return -GREATEST_THETA, GREATEST_THETA
 
     def scan(self, x: FloatArray) -> FloatArray:
-        """Of atanh rho."""
+        """Return values of theta = atanh(rho) at correlations from -0.99 to 0.999."""
         return np.arctanh(SCANNED_RHO)
 
     def links(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Rho between any neighbours."""
+        """Return rho, 1 - rho^2 and the derivative by theta, the same for all neighbours whatever their distance."""
         assert self.rho is not None
         free = (1 - self.rho) * (1 + self.rho)
         return np.full(len(gaps), self.rho), np.full(len(gaps), free), np.full(len(gaps), free)
@@ -384,36 +429,36 @@ class OU(Markov):
 
     @property
     def value(self) -> float | None:
-        """The timescale."""
+        """The timescale, in units of x; None if it is to be estimated."""
         return self.timescale
 
     def at(self, theta: float) -> OU:
-        """The same with the timescale at exp theta."""
+        """Return the same with the timescale exp(theta)."""
         return OU(float(np.exp(theta)))
 
     @property
     def theta(self) -> float:
-        """Logarithm of the timescale."""
+        """The natural logarithm of the timescale."""
         assert self.timescale is not None
         return float(np.log(self.timescale))
 
     @property
     def by_theta(self) -> float:
-        """The timescale."""
+        """Derivative of the timescale exp(theta) by theta, the timescale itself."""
         assert self.timescale is not None
         return self.timescale
 
     def limits(self, x: FloatArray) -> tuple[float, float]:
-        """From independent errors to a random walk."""
+        """Return the limits of theta: timescales at which errors are independent, and at which they are a random walk."""
         gaps = np.diff(np.sort(x))
         return float(np.log(gaps.min() / WHITE)), float(np.log(np.ptp(x) * WANDERING))
 
     def scan(self, x: FloatArray) -> FloatArray:
-        """From a quarter of the median gap to four times the range."""
+        """Return values of theta from a quarter of the median gap to four times the range of x."""
         return np.linspace(np.log(np.median(np.diff(np.sort(x))) / 4), np.log(4 * np.ptp(x)), len(SCANNED_RHO))
 
     def links(self, gaps: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """exp(-gap / timescale)."""
+        """Return rho = exp(-gap / timescale), 1 - rho^2, and rho gap / timescale, the derivative by theta."""
         assert self.timescale is not None
         u = gaps / self.timescale
         rho = np.exp(-u)

@@ -33,8 +33,9 @@ from scipy.sparse import csr_array
 from .._validation import FloatArray
 from ..errors import DataError, IdentificationError, SpecificationError
 from ..inference.engine import Expansion, Moments, PointDraws, Sized, Terms, information_of_scales
-from ..observations import Observations, refuse_estimates, refuse_resolution
+from ..observations import Observations
 from ..observations.points import PointObservations
+from ..observations.series import refuse_estimates, refuse_resolution
 from .band import BandRows, Factor, absorb, pack, solve_stack, solve_transposed
 from .criteria import RestrictedLikelihood
 from .fitting import Estimate

@@ -16,8 +16,9 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import BiasWarning, PrecisionWarning, SpecificationError
-from ..observations import Observations, refuse_estimates, refuse_resolution
+from ..observations import Observations
 from ..observations.points import PointObservations
+from ..observations.series import refuse_estimates, refuse_resolution
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
 from .accumulate import Accumulator

@@ -347,7 +347,7 @@ class SplineRegressionResults(Inference):
 
     @property
     def highest_mean_derivative(self) -> int:
-        """Degree of the splines."""
+        """The highest derivative of the estimate that is not zero everywhere, the degree of the splines."""
         return self.highest_derivative
 
     def _rough_mean(self, x: Points, deriv: int) -> FloatArray:

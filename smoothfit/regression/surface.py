@@ -57,7 +57,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Labels of the variables."""
+        """Labels of the variables, from a data frame's columns or x1, x2, ..."""
         return self._readings.inputs
 
     @property

@@ -62,7 +62,7 @@ class Results(ABC):
     @property
     @abstractmethod
     def params(self) -> pd.Series:
-        """Estimated parameters."""
+        """Estimated parameters by name."""
 
     @abstractmethod
     def cov_params(self) -> pd.DataFrame:
@@ -95,7 +95,7 @@ class Results(ABC):
     @property
     @abstractmethod
     def llf(self) -> float:
-        """Log-likelihood."""
+        """Log-likelihood at the estimates, which `aic` and `bic` use."""
 
     @property
     @abstractmethod
@@ -707,7 +707,20 @@ class EstimatesOnly(Results):
         _refuse("a comparison")
 
     def plot_diagnostics(self, ax: Any = None) -> NoReturn:
-        """Refused."""
+        """Refused: diagnostics are drawn from the observations.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
+        >>> res.remove_data()
+        >>> try:
+        ...     res.plot_diagnostics()
+        ... except sf.errors.AbsentError as error:
+        ...     print(str(error).split(",")[0])
+        plot_diagnostics is made of the observations
+        """
         _refuse("plot_diagnostics")
 
     def __repr__(self) -> str:
@@ -719,7 +732,7 @@ def _refuse(name: str) -> NoReturn:
 
 
 def _kept_property(name: str) -> property:
-    return property(lambda self: copy(self._kept[name]), doc=f"As `{name}` of the results.")
+    return property(lambda self: copy(self._kept[name]), doc=f"As `{name}` of the results before `remove_data`.")
 
 
 MOST_LISTED = 30  # names in an error

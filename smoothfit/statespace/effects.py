@@ -99,18 +99,50 @@ class Intervention(ABC):
 
     @abstractmethod
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
-        """The change of f^(deriv) per unit size, at distances `offset` beyond x: shape (n,)."""
+        """Return the change of f^(deriv) per unit size, at distances `offset` beyond x: shape (n,).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> offset = np.array([-1.0, 0.0, 2.0])
+        >>> [change(5).values(offset, deriv=0).tolist() for change in (sf.Pulse, sf.Level, sf.Slope)]
+        [[0.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 2.0]]
+        """
 
     @abstractmethod
     def integral(self, offset: FloatArray) -> FloatArray:
-        """Integral of the change from far below to `offset` beyond x."""
+        """Return the integral of the change per unit size from far below to `offset` beyond x: shape (n,).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> [change(5).integral(np.array([-1.0, 2.0])).tolist() for change in (sf.Pulse, sf.Level, sf.Slope)]
+        [[0.0, 0.0], [0.0, 2.0], [0.0, 2.0]]
+        """
 
     def label(self, abscissa: Abscissa) -> str:
-        """Name of the coefficient."""
+        """Return the name of the coefficient, ``<kind>(x)`` unless `name` was given.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> obs = sf.observe([0.0, 5.0], [1.0, 2.0])
+        >>> sf.Level(5).label(obs.abscissa), sf.Level(5, name="new sensor").label(obs.abscissa)
+        ('level(5)', 'new sensor')
+        """
         return self.name or f"{self.kind}({abscissa.label(abscissa.given(self.x).reshape(1)[0])})"
 
     def at(self, abscissa: Abscissa) -> Points:
-        """Location, as a point."""
+        """Return the location as a point of the observations' x.
+
+        Examples
+        --------
+        >>> import pandas as pd, smoothfit as sf
+        >>> days = pd.date_range("2024-01-01", periods=4)
+        >>> obs = sf.observe(days, [1.0, 2.0, 1.0, 2.0], unit="D")  # times count from the first
+        >>> sf.Level(days[2]).at(obs.abscissa).coarse
+        array([2.])
+        """
         if np.ndim(self.x) > 0:
             raise SpecificationError(f"x of an intervention is {self.x!r}; pass one x, and an intervention for each")
         return abscissa.points(abscissa.given(self.x, f"x of {type(self).__name__}").reshape(1))
@@ -133,11 +165,11 @@ class Pulse(Intervention):
     kind: ClassVar[str] = "pulse"
 
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
-        """One at x."""
+        """Return one at x and zero elsewhere."""
         return np.asarray((offset == 0) & (deriv == 0), dtype=np.float64)
 
     def integral(self, offset: FloatArray) -> FloatArray:
-        """Zero."""
+        """Return zeros: a pulse has no area."""
         return np.zeros_like(offset)
 
 
@@ -158,11 +190,11 @@ class Level(Intervention):
     kind: ClassVar[str] = "level"
 
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
-        """One from x on."""
+        """Return one from x on and zero before; derivatives are zero."""
         return np.asarray((offset >= 0) & (deriv == 0), dtype=np.float64)
 
     def integral(self, offset: FloatArray) -> FloatArray:
-        """Of a step."""
+        """Return the integral of a step, max(offset, 0)."""
         return np.maximum(offset, 0.0)
 
 
@@ -184,11 +216,11 @@ class Slope(Intervention):
     x_power: ClassVar[int] = -1
 
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
-        """A ramp from x on."""
+        """Return a ramp from x on, max(offset, 0), or its slope."""
         if deriv > 1:
             return np.zeros_like(offset)
         return np.asarray(np.maximum(offset, 0.0) if deriv == 0 else offset >= 0, dtype=np.float64)
 
     def integral(self, offset: FloatArray) -> FloatArray:
-        """Of a ramp."""
+        """Return the integral of a ramp, max(offset, 0)^2 / 2."""
         return np.asarray(np.maximum(offset, 0.0) ** 2 / 2)

@@ -91,12 +91,12 @@ class Estimated(CurveResults, Integrated):
 
     @property
     def use_t(self) -> bool:  # type: ignore[override]
-        """Whether an SD is estimated."""
+        """Whether a noise SD is estimated, so that intervals use Student's t."""
         return any(estimated for *_, estimated in self.noise_sds)
 
     @property
     def noise_sds(self) -> list[tuple[str, float, bool]]:
-        """Name, sd and whether it was estimated."""
+        """Name, noise SD and whether it was estimated, for each series."""
         return self.fitted.posterior.noise_sds
 
     @property

@@ -102,7 +102,7 @@ class CurveFits:
 
     @cached_property
     def failures(self) -> pd.Series:
-        """Reasons, by id."""
+        """Why curves could not be fitted, strings indexed by id."""
         import pandas as pd
 
         failed = sorted(self._fitted.reasons)

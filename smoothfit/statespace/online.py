@@ -17,9 +17,10 @@ from .._validation import FloatArray, check_choice, check_level, check_order, fi
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
 from ..inference.marginal import HyperparameterPosterior
-from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label, observe, refuse_resolution
+from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label, observe
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE
+from ..observations.series import refuse_resolution
 from ..results.mixtures import Mixture, mixture
 from ..results.prediction import PARAMETERS, CurvePrediction
 from .functionals import CurveFunctionals
@@ -456,7 +457,20 @@ class OnlineSpline(ABC):
 
     @abstractmethod
     def moments(self, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (1, n) of functionals at the parameters of the fit, given all observations so far."""
+        """Return posterior means and variances (1, n) of functionals at the parameters of the fit, given all observations so far.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> from smoothfit.statespace.functionals import CurveFunctionals
+        >>> x = np.arange(10.0)
+        >>> obs = sf.observe(x, np.sin(x / 3), sd=0.1)
+        >>> stream = sf.SmoothingSpline(obs).fit().online(lag=9)
+        >>> points = obs.abscissa.points(np.array([4.0]))
+        >>> moments = stream.moments(CurveFunctionals(points, (0,)))
+        >>> bool(np.isclose(moments.mean[0, 0], stream.predict(4.0)))
+        True
+        """
 
     @abstractmethod
     def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:

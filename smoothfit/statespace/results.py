@@ -19,9 +19,10 @@ from ..inference.engine import PointDraws
 from ..markov.program import DIFFERENCE as OF_ENDS
 from ..markov.program import INTEGRAL
 from ..markov.sampling import IntArray
-from ..observations import derivative_label, refuse_estimates, refuse_resolution
+from ..observations import derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
+from ..observations.series import refuse_estimates, refuse_resolution
 from ..results.components import component_frame, variance_shares
 from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.influence import Influence
@@ -165,11 +166,33 @@ class SmoothingSplineResults(Estimated):
         return self.fitted.posterior.component_names
 
     def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
-        """Posterior mean and variance of a derivative of one part of the curve at points x (n,)."""
+        """Return posterior mean and variance of a derivative of one part of the curve at points x (n,).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(24.0)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, harmonics=1, q=0)
+        >>> res = sf.SmoothingSpline(sf.observe(t, 0.1 * t + np.sin(2 * np.pi * t / 12), sd=0.1), prior=prior).fit()
+        >>> mean, variance = res.part_of_curve(res.observations.abscissa.points(np.array([3.0, 9.0])), 0, "seasonal")
+        >>> mean.round(1)
+        array([ 1., -1.])
+        """
         return self._asked(CurveFunctionals(x, (deriv,), component=part))
 
     def prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
-        """Prediction of a derivative of one part of the curve at points."""
+        """Return the prediction of a derivative of one part of the curve at points; `x` are these as they were given.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(24.0)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, harmonics=1, q=0)
+        >>> res = sf.SmoothingSpline(sf.observe(t, 0.1 * t + np.sin(2 * np.pi * t / 12), sd=0.1), prior=prior).fit()
+        >>> points = res.observations.abscissa.points(np.array([10.0]))
+        >>> res.prediction_of_part(points, [10.0], 1, "wiener").predicted_mean.round(2)
+        array([0.1])
+        """
         mean, variance = self.part_of_curve(points, deriv, part)
         law = self._law(CurveFunctionals(points, (deriv,), component=part))
         return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, law=law)
@@ -181,11 +204,31 @@ class SmoothingSplineResults(Estimated):
         return tuple(coefficient_label(name) for name in posterior.regressors if name not in posterior.effect_names)
 
     def parts_of_curve(self, deriv: int) -> tuple[str, ...]:
-        """Names of the parts of f that have a derivative."""
+        """Return the names of the parts of f that have a derivative of an order.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.OrnsteinUhlenbeck()  # whose second part has no slope
+        >>> res = sf.SmoothingSpline(sf.observe(np.arange(9.0), np.arange(9.0), sd=0.1), prior=prior).fit()
+        >>> res.parts_of_curve(0), res.parts_of_curve(1)
+        (('wiener', 'ou'), ('wiener',))
+        """
         return tuple(name for name in self.component_names if self.fitted.posterior.component_smoothness(name) >= deriv)
 
     def parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
-        """Name, x, means and variances of what regressors add to observations, at x or where they were observed."""
+        """Return name, x, means and variances of what regressors add to observations, at x or where they were observed.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(20.0)
+        >>> promotion = np.where(t % 3 == 0, 1.0, 0.0)
+        >>> obs = sf.observe(t, 0.1 * t + 2 * promotion, sd=0.1)
+        >>> res = sf.SmoothingSpline(obs, regressors={"promotion": promotion}).fit()
+        >>> [(name, mean[:2].round(1).tolist()) for name, x, mean, variance in res.parts_of_observations(None, 0)]
+        [('promotion', [2.0, 0.0])]
+        """
         posterior, abscissa = self.fitted.posterior, self.observations.abscissa
         names = posterior.dependents(deriv)
         asked = None if x is None else abscissa.asked(x)
@@ -659,11 +702,8 @@ class SmoothingSplineResults(Estimated):
         from .tables import facts_of, parameters_of, readings_of
 
         title = f"Smoothing Spline Results{self.fitted.posterior.title(self.fitted.described)}"
-        return curve_summary(title, facts_of(self), readings_of(self), parameters_of(self, alpha), self._notes())
-
-    def facts_of_model(self) -> list[tuple[str, str]]:
-        """Lines of the summary on the model."""
-        return self.fitted.posterior.facts
+        facts = facts_of(self, self.fitted.posterior.facts)
+        return curve_summary(title, facts, readings_of(self), parameters_of(self, alpha), self._notes())
 
     @property
     def decrement(self) -> float:

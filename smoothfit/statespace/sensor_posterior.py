@@ -15,8 +15,9 @@ import numpy as np
 from .._validation import FloatArray
 from ..errors import SpecificationError
 from ..markov.sampling import IntArray
-from ..observations import Observations, refuse_estimates
+from ..observations import Observations
 from ..observations.abscissa import Points
+from ..observations.series import refuse_estimates
 from .effects import RegressedPoints
 from .extent import LOG, Parameter
 from .functionals import CurveFunctionals

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
-def facts_of(results: Summarised) -> list[tuple[str, str]]:
+def facts_of(results: Summarised, model: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The model, how it was fitted, and how well it fits."""
     x_unit = results.observations.abscissa.unit or results.observations.x_name
     likelihood = "Log-likelihood" if results.method == "ml" else "Restricted log-lik."
     facts = [
         ("Model:", "SmoothingSpline"),
-        *results.facts_of_model(),
+        *model,
         ("Smoothing by:", f"{results.fixed} fixed" if results.fixed else METHOD_NAMES[results.method]),
         ("No. Observations:", str(results.nobs)),
         ("Df Residuals:", number(results.df_resid)),
