@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 
 import smoothfit as sf
-from smoothfit.errors import ConvergenceError, MisfitWarning
+from smoothfit.errors import ConvergenceError, MisfitWarning, SmoothfitError
 
 KINDS = ("outlier", "level shift", "noise level", "autocorrelation", "rounding")
 
@@ -70,6 +70,30 @@ FITS = {
 }
 
 
+def path_of_process(rng, n, d, smooth):
+    """Observations of a Gaussian process at random length scales and noise."""
+    X = rng.uniform(0, 1, (n, d))
+    r = np.sqrt((((X[:, None] - X) / np.exp(rng.uniform(-2, 0, d))) ** 2).sum(axis=-1))
+    C = np.exp(-(r**2) / 2) if smooth else (1 + np.sqrt(5) * r + 5 / 3 * r**2) * np.exp(-np.sqrt(5) * r)
+    f = np.linalg.cholesky(C + 1e-10 * np.eye(n)) @ rng.standard_normal(n)
+    return X, f + np.exp(rng.uniform(-4, 0)) * rng.standard_normal(n)
+
+
+def process_alarms(samples):
+    """How many fits of right Gaussian processes warn."""
+    for d, n, smooth in ((1, 40, True), (1, 40, False), (2, 60, True), (2, 60, False)):
+        kernel = sf.gp.SquaredExponential() if smooth else sf.gp.Matern52()
+        fits = alarms = 0
+        for seed in range(samples):
+            X, y = path_of_process(np.random.default_rng(seed), n, d, smooth)
+            try:
+                alarms += bool(sf.GaussianProcess(X, y, kernel).fit(n_starts=2).misfits)
+            except SmoothfitError:  # the covariance is singular, or the search ends on a plateau
+                continue
+            fits += 1
+        print(f"{type(kernel).__name__:<18} {d} inputs, n = {n}: {alarms} of {fits} fits warn", flush=True)
+
+
 def rates(make, n, fit, order, samples):
     """Percentages of fits with a misfit of each kind, and of any."""
     found, fits = np.zeros(len(KINDS) + 1), 0
@@ -99,4 +123,6 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore", MisfitWarning)
     samples = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
     table("False alarms", RIGHT, (25, 60, 200, 1000), samples)
+    print("\nFalse alarms of Gaussian processes")
+    process_alarms(max(1, samples // 10))
     table("Power", CONTRADICTIONS, (25, 60, 200, 1000), max(1, samples // 40))

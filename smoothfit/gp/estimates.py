@@ -16,10 +16,12 @@ from ..errors import IntegrationWarning, NumericalError
 from ..inference.marginal import HyperparameterPosterior, integrate
 from ..results import Results
 from ..results.integrated import Integrated
+from ..results.misfit import Misfit
 from ..results.parameters import quantile_of_parameter
 from .engine import DenseEngine
 from .fit import Fit
 from .kernels import Kernel
+from .misfits import misfits_of_process
 from .terms import ALL
 
 if TYPE_CHECKING:
@@ -255,6 +257,18 @@ class Hyperparameters(Results, Integrated):
             no_signal = is_ratio and self._fit.optimum.at_upper[i] and parameters.amplitude is None
             found.add("amplitude" if no_signal else names[i + skipped])
         return tuple(name for name in names if name in found)
+
+    @cached_property
+    def misfits(self) -> tuple[Misfit, ...]:
+        """What contradicts the model in the prediction errors and the observations, of which `fit` warns; empty if nothing does.
+
+        See ``smoothfit.results.misfit``. In one input errors are in order of x, and else in the order of the rows, so that noise
+        that changes, or errors that are alike, in that order are found, too. Level shifts are looked for in one input. Series with
+        an SD at its lower limit and of fewer than 20 prediction errors are not tested; of more than 1000 observations, five
+        stretches are.
+        """
+        fit, sds = self._fit, {name: 0.0 if f"sigma.{name}" in self.boundary else sd for name, sd in self.sigma.items()}
+        return misfits_of_process(self.observations, fit.rows, fit.kernel, fit.estimates, list(sds.values()))
 
     @cached_property
     def _cov_log_params(self) -> FloatArray:

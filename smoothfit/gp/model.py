@@ -13,6 +13,7 @@ from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
 from ..observations.series import refuse_estimates, refuse_resolution
+from ..results.misfit import warn_of_misfits
 from .dense import DenseLikelihood, DensePosterior
 from .fit import Fit
 from .kernels import Kernel, SquaredExponential
@@ -198,7 +199,9 @@ class GaussianProcess:
                 f"follows from the others to rounding; {SINGULAR_REMEDY}"
             ) from None
         fit = Fit(rows, self.kernel, parameters, self.inputs, route, optimum, values, information, posterior)
-        return GaussianProcessResults(self, fit)
+        results = GaussianProcessResults(self, fit)
+        warn_of_misfits(results.misfits)
+        return results
 
     def _route(self, route: str) -> str:
         if route not in ROUTES:

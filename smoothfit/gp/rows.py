@@ -203,6 +203,12 @@ class Rows:
             order=order,
         )
 
+    def take(self, index: npt.NDArray[np.int64]) -> Rows:
+        """Some rows, in the same units; in ascending order, so that those of one axis stay together."""
+        arrays = ("X", "y", "axis", "group", "ratio", "row_unit", "design", "order")
+        some: dict[str, Any] = {name: getattr(self, name)[index] for name in arrays}
+        return replace(self, **some)
+
     def _group_of(self, reading: PointReadings) -> int:
         """Number of the unknown noise SD of observations of a series; -1 where their SD is known."""
         if reading.sd is None and reading.name in self.unknown:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.iolib.summary import Summary
 
+from ..results.misfit import notes_of
 from ..results.mixtures import critical_value
 from ..results.summary import curve_summary, number
 from .estimates import Hyperparameters
@@ -56,7 +57,9 @@ def process_summary(results: Hyperparameters, alpha: float, convergence: str, on
             se = float(np.sqrt(variance))
             lines[f"mean.{name}"] = [*(number(v) for v in (value, se, value - half * se, value + half * se)), ""]
     params = pd.DataFrame.from_dict(lines, orient="index", columns=columns)
-    return curve_summary("Gaussian Process Results", facts, readings, params, _notes(results.boundary, on_plateau))
+    return curve_summary(
+        "Gaussian Process Results", facts, readings, params, [*_notes(results.boundary, on_plateau), *notes_of(results.misfits)]
+    )
 
 
 def _given(results: Hyperparameters) -> dict[str, float]:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ from .._entry import warn
 from .._validation import FloatArray
 from ..errors import MisfitWarning
 from ..observations import Observations, Readings
+from ..observations.points import PointObservations
+from ..observations.readings import NoisyReadings
 from .exact import is_stuck
 from .offsets import KINDS, Offset
 from .protocols import Change
@@ -88,6 +90,13 @@ class Misfit(NamedTuple):
     remedy: str
 
 
+ALONG_X = (
+    "give sd= or weights= that follow the noise, noise_growth=1 if it is proportional to the curve, or a name= to each "
+    "stretch; if the curve is rougher there, smooth adaptively: "
+    "SplineRegression with a penalty= of weights w(x), sf.DifferentialOperatorPenalty([0, 0, w])"
+)
+
+
 class Remedies(NamedTuple):
     """What to do about misfits of a kind of model, as templates of the name of the series, or of the step of rounding."""
 
@@ -95,6 +104,7 @@ class Remedies(NamedTuple):
     level_shift: str
     autocorrelation: str
     rounding: str
+    noise_level: str = ALONG_X
 
 
 def even_stretches(n: int, longest: int = LONGEST, count: int = STRETCHES) -> list[slice]:
@@ -129,42 +139,95 @@ class Errors(NamedTuple):
     offsets: Sequence[Offset] = ()
 
 
-def misfits_of(observations: Observations, sds: Sequence[float], errors: Errors, remedies: Remedies) -> tuple[Misfit, ...]:
+class Places:
+    """How findings name where observations along x are."""
+
+    def __init__(self, observations: Observations):
+        self._x, self._abscissa = observations.x, observations.abscissa
+
+    def _label(self, row: int) -> str:
+        return self._abscissa.label_of_number(float(self._x[row]))
+
+    def at(self, row: int) -> str:
+        """Of one observation."""
+        return f"at x = {self._label(row)}"
+
+    def between(self, first: int, last: int) -> str:
+        """Of a stretch from one observation to another."""
+        return f"for x from {self._label(first)} to {self._label(last)}"
+
+    def of_shift(self, x: Any) -> str:
+        """Of a jump of f."""
+        return f"at x = {self._abscissa.label(x)}"
+
+
+class PlacesOfPoints(Places):
+    """How findings name where observations at points are, in one input or several."""
+
+    def __init__(self, observations: PointObservations):
+        self._X = observations.X
+
+    def _label(self, row: int) -> str:
+        return f"{self._X[row, 0]:.6g}"
+
+    def at(self, row: int) -> str:
+        """Of one observation."""
+        if self._X.shape[1] == 1:
+            return super().at(row)
+        return f"at X = [{', '.join(f'{x:.6g}' for x in self._X[row])}]"
+
+    def between(self, first: int, last: int) -> str:
+        """Of a stretch from one observation to another, in the order of the rows if there are several inputs."""
+        return super().between(first, last) if self._X.shape[1] == 1 else f"in rows {first} to {last}"
+
+    def of_shift(self, x: Any) -> str:
+        """Of a jump of f."""
+        return f"at x = {x:.6g}"
+
+
+def misfits_of(
+    observations: Observations | PointObservations, sds: Sequence[float], errors: Errors, remedies: Remedies
+) -> tuple[Misfit, ...]:
     """Contradictions between observations and model, series by series.
 
     Parameters
     ----------
-    observations : Observations
+    observations : Observations or PointObservations
     sds : sequence of float
         Noise SD of each series, for observations of weight 1; a series with SD zero is not tested, and then no shift of f either.
     errors : Errors
     remedies : Remedies
     """
     found: list[Misfit] = []
-    x, start = observations.x, 0
+    where = Places(observations) if isinstance(observations, Observations) else PlacesOfPoints(observations)
+    start = 0
     for reading, sd in zip(observations.readings, sds, strict=True):
         mine = (errors.rows >= start) & (errors.rows < start + len(reading)) & np.isfinite(errors.one_step)
         start += len(reading)
-        z, deleted, places = errors.one_step[mine], errors.deleted[mine], x[errors.rows[mine]]
+        z, deleted, rows = errors.one_step[mine], errors.deleted[mine], errors.rows[mine]
         if not (sd > 0 and _are_tested(z)) or is_stuck(reading.y):
             continue
 
-        def shown(i: int, places: FloatArray = places) -> str:
-            return observations.abscissa.label_of_number(float(places[i]))
+        def at(i: int, rows: IntArray = rows) -> str:
+            return where.at(int(rows[i]))
+
+        def between(i: int, j: int, rows: IntArray = rows) -> str:
+            return where.between(int(rows[i]), int(rows[j]))
 
         level = LEVEL / len(observations.readings)
         looked = (
             _rounding(reading, sd, remedies),
-            _outlier(reading, z, deleted, level, shown, remedies),
-            _noise_level(reading, z, level, shown),
+            _outlier(reading, z, deleted, level, at, remedies),
+            _noise_level(reading, z, level, between, remedies),
             _autocorrelation(reading, z, level, remedies),
         )
         found += [one for one in looked if one is not None]
     z = errors.one_step[np.isfinite(errors.one_step)]
     if min(sds) > 0 and _are_tested(z):
-        shift = _level_shift(observations, z, errors.shifts, remedies)
+        shift = _level_shift(where, z, errors.shifts, remedies)
         found += [] if shift is None else [shift]
-        tested = [_apart(observations, sds, z, errors.offsets, kind) for kind in KINDS]
+        curve = observations if isinstance(observations, Observations) else None
+        tested = [_apart(curve, sds, z, errors.offsets, kind) for kind in KINDS if curve is not None]
         apart = [one for one in tested if one is not None]
         if len({one.kind for one in apart} & {"scale", "lag"}) > 1:  # a lag makes a factor seem less than one
             larger = max((abs(one.statistic), one.kind) for one in errors.offsets if one.kind != "bias")[1]
@@ -199,7 +262,7 @@ def _p_value(statistic: float, z: FloatArray, n_tests: int) -> float:
 
 
 def _outlier(
-    reading: Readings, z: FloatArray, deleted: FloatArray, level: float, shown: Callable[[int], str], remedies: Remedies
+    reading: NoisyReadings, z: FloatArray, deleted: FloatArray, level: float, shown: Callable[[int], str], remedies: Remedies
 ) -> Misfit | None:
     """The observation farthest from what all others predict."""
     size = np.where(np.isfinite(deleted), np.abs(deleted), 0.0)
@@ -211,12 +274,12 @@ def _outlier(
         reading.name,
         "outlier",
         p,
-        f"{reading.name!r} at x = {shown(i)} is {size[i] / np.sqrt(np.mean(z**2)):.1f} SDs from what the others predict",
+        f"{reading.name!r} {shown(i)} is {size[i] / np.sqrt(np.mean(z**2)):.1f} SDs from what the others predict",
         remedies.outlier,
     )
 
 
-def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Change], remedies: Remedies) -> Misfit | None:
+def _level_shift(where: Places, z: FloatArray, shifts: Sequence[Change], remedies: Remedies) -> Misfit | None:
     """The jump of f that stands out most."""
     n_tests = sum(len(change.x) for change in shifts)
     if n_tests == 0:
@@ -231,8 +294,7 @@ def _level_shift(observations: Observations, z: FloatArray, shifts: Sequence[Cha
         "",
         "level shift",
         p,
-        f"the curve jumps by {effect:.3g} at x = {observations.abscissa.label(x)} "
-        f"({abs(statistic[i]) / np.sqrt(np.mean(z**2)):.1f} SDs)",
+        f"the curve jumps by {effect:.3g} {where.of_shift(x)} ({abs(statistic[i]) / np.sqrt(np.mean(z**2)):.1f} SDs)",
         remedies.level_shift,
     )
 
@@ -265,7 +327,9 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
     return Misfit(name, kind, p, said, f"check the unit of {name!r}, or estimate the factor, scale='estimate' in a SmoothingSpline")
 
 
-def _noise_level(reading: Readings, z: FloatArray, level: float, shown: Callable[[int], str]) -> Misfit | None:
+def _noise_level(
+    reading: NoisyReadings, z: FloatArray, level: float, shown: Callable[[int, int], str], remedies: Remedies
+) -> Misfit | None:
     """The stretch of x with the largest excess of large, or small, errors."""
     n, size = len(z), np.abs(z)
     ranks = np.empty(n)
@@ -282,16 +346,14 @@ def _noise_level(reading: Readings, z: FloatArray, level: float, shown: Callable
     if not high >= LEAST_RATIO * low:
         return None
     ratio = f"{high / low:.3g} times as large" if high < MUCH * low else "much larger"
-    stretch = f"for x from {shown(first)} to {shown(last - 1)}"
+    stretch = shown(first, last - 1)
     return Misfit(
         reading.name,
         "noise level",
         p,
         f"prediction errors of {reading.name!r} are {ratio} {stretch if near > far else f'elsewhere as {stretch}'}"
         + (" as elsewhere" if near > far else ""),
-        "give sd= or weights= that follow the noise, noise_growth=1 if it is proportional to the curve, or a name= to each "
-        "stretch; if the curve is rougher there, smooth adaptively: "
-        "SplineRegression with a penalty= of weights w(x), sf.DifferentialOperatorPenalty([0, 0, w])",
+        remedies.noise_level,
     )
 
 
@@ -303,7 +365,7 @@ def _kuiper(value: float) -> float:
     return min(1.0, float(2 * ((4 * square - 1) * np.exp(-2 * square)).sum()))
 
 
-def _autocorrelation(reading: Readings, z: FloatArray, level: float, remedies: Remedies) -> Misfit | None:
+def _autocorrelation(reading: NoisyReadings, z: FloatArray, level: float, remedies: Remedies) -> Misfit | None:
     """Ljung and Box's test."""
     correlations = autocorrelations(z, MOST_LAGS)
     lag = int(np.abs(correlations).argmax())
@@ -311,7 +373,7 @@ def _autocorrelation(reading: Readings, z: FloatArray, level: float, remedies: R
     if p > level or abs(correlations[lag]) < LEAST_CORRELATION:
         return None
     remedy = remedies.autocorrelation.format(reading.name)
-    if reading.upper is None and reading.deriv == 0 and _accumulates(reading.y):
+    if isinstance(reading, Readings) and reading.upper is None and reading.deriv == 0 and _accumulates(reading.y):
         remedy += "; if these are cumulative counts, pass their increments to sf.observe_integral"
     return Misfit(
         reading.name,
@@ -327,7 +389,7 @@ def _accumulates(y: FloatArray) -> bool:
     return bool(np.all(np.diff(y) >= 0))
 
 
-def _rounding(reading: Readings, sd: float, remedies: Remedies) -> Misfit | None:
+def _rounding(reading: NoisyReadings, sd: float, remedies: Remedies) -> Misfit | None:
     """Observations that repeat a few multiples of a step, which is large beside their SD."""
     step = _step(reading.y)
     if step is None or reading.weights is not None or reading.resolution is not None or sd >= COARSE * step:

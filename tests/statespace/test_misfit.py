@@ -205,7 +205,7 @@ def test_levels_are_those_of_independent_errors():
         found = (
             module._outlier(reading, z, combinations @ z, 0.02, str, REMEDIES),
             module._outlier(reading, z, z, 0.02, str, REMEDIES),
-            module._noise_level(reading, z, 0.02, str),
+            module._noise_level(reading, z, 0.02, "{} to {}".format, REMEDIES),
             module._autocorrelation(reading, z, 0.02, REMEDIES),
         )
         counts += [one is not None for one in found]
