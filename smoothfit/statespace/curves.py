@@ -93,13 +93,13 @@ def read_curves(
     weights: Mapping[Any, Any] | None,
     unit: str | None,
     resolution: Mapping[Any, Any] | None,
-    bias: Mapping[Any, Any] | None,
+    differences: Mapping[str, Mapping[Any, Any] | None],
     threads: int,
 ) -> Curves:
-    """Read a data frame; see `many.fit_curves`."""
+    """Read a data frame; see `many.fit_curves`. `differences` are biases, scales and lags, each by column."""
     import pandas as pd
 
-    observations = Observations.from_frame(data, x, readings, sd, weights, unit, resolution, bias)
+    observations = Observations.from_frame(data, x, readings, sd, weights, unit, resolution, **differences)
     frame = nw.from_native(data, eager_only=True)
     names: list[Any] = by if isinstance(by, list) and by else [by]
     columns = []

@@ -30,6 +30,7 @@ from .curves import read_curves
 from .fitted_curves import FittedCurves
 from .model import HIGHEST_ORDER
 from .results import SmoothingSplineResults
+from .sensors import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +96,9 @@ class CurveFits:
         fitted = sorted(self._fitted.rows)
         names = [f"sigma.{r.name}" for r in self._curves.observations.readings if r.sd is None]
         smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
-        biases = [f"bias.{r.name}" for r in self._curves.observations.readings if r.has_bias]
-        columns = ["nobs", *names, *smoothing, *biases, "edf", "llf", "boundary"]
+        series = self._curves.observations.readings
+        differences = [f"{what}.{r.name}" for what in (*KINDS, "bias") for r in series if what in r.estimates]
+        columns = ["nobs", *names, *smoothing, *differences, "edf", "llf", "boundary"]
         frame = pd.DataFrame([self._fitted.rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
         return frame
 
@@ -408,6 +410,8 @@ def fit_curves(
     unit: str | None = None,
     resolution: Mapping[Any, Any] | None = None,
     bias: Mapping[Any, Any] | None = None,
+    scale: Mapping[Any, Any] | None = None,
+    lag: Mapping[Any, Any] | None = None,
     threads: int | None = None,
     progress: bool | None = None,
 ) -> CurveFits:
@@ -419,7 +423,7 @@ def fit_curves(
         One row for each time of observation, the curves one after the other or mixed.
     by : str or list of str
         Column that identifies the curve of a row; with several, each combination of their values is a curve, ``fits[a, b]``.
-    x, readings, sd, weights, unit, resolution, bias
+    x, readings, sd, weights, unit, resolution, bias, scale, lag
         As of `Observations.from_frame`: the column of x, and a mapping of columns of observations to orders of derivatives.
     order, method
         As of `SmoothingSpline` and its `fit`.
@@ -447,9 +451,9 @@ def fit_curves(
 
     Notes
     -----
-    Fits of an `order` by "reml" with one series, or with given noise SDs alone, without a `resolution` and an unknown `bias`, run
-    side by side in compiled threads; others one after the other. Both are converged minima of the same criterion. Each curve has
-    biases of its own.
+    Fits of an `order` by "reml" with one series, or with given noise SDs alone, without a `resolution` and an unknown `bias`,
+    `scale` or `lag`, run side by side in compiled threads; others one after the other. Both are converged minima of the same
+    criterion. Each curve has biases, scales and lags of its own.
 
     Examples
     --------
@@ -472,7 +476,9 @@ def fit_curves(
 
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
-    curves = read_curves(data, by, x, readings, sd, weights, unit, resolution, bias, n_threads)
+    curves = read_curves(
+        data, by, x, readings, sd, weights, unit, resolution, {"bias": bias, "scale": scale, "lag": lag}, n_threads
+    )
     n, n_curves = len(curves.observations), len(curves.ids)
     needed = OF_OBSERVATION * n + OF_CURVE * n_curves
     check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
@@ -488,10 +494,11 @@ def fit_curves(
             check_readable(checked_prior(prior), reading.deriv, reading.name)
     is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
     is_joint = is_joint and prior is None and method == "reml" and resolution is None and not curves.observations.abscissa.is_split
-    is_joint = is_joint and not any(reading.has_bias for reading in curves.observations.readings)
+    is_joint = is_joint and not any(reading.estimates for reading in curves.observations.readings)
     if smoothing == "shared" and not is_joint:
         raise SpecificationError(
-            'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution= or bias='
+            'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution= and no '
+            '"estimate" of a bias, scale or lag'
         )
     fitted = FittedCurves(curves, order, method, smoothing, prior)
     is_shown = sys.stderr.isatty() if progress is None else bool(progress)

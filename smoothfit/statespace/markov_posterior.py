@@ -489,7 +489,7 @@ class MarkovPosterior:
             noise[reading.name] = self.noise_sd_of(reading.name)
         source = Source.of(self.observations, kinds, noise, df, described, nodes)
         filters = [self] if nodes is None else [self, *nodes.at]
-        return StructuralOnline(source, lag, model, [(one.hyper, one.variance) for one in filters])
+        return StructuralOnline(source, lag, [(one.specification, one.hyper, one.variance) for one in filters])
 
     # For the summary ------------------------------------------------------------------------------------------------
 

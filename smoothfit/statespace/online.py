@@ -38,7 +38,8 @@ class Kind:
     """A series of the fit, scaled: f^(deriv) from an origin, in a unit; its variance is ratio times that of its group.
 
     `sd` is the one that the fit was given for all its observations, None if it estimated one, NaN where it was given several;
-    `ratio` the variance ratio of an observation that comes with no sd or weight.
+    `ratio` the variance ratio of an observation that comes with no sd or weight. `differs`: whether a bias, a scale or a lag was
+    estimated.
     """
 
     deriv: int
@@ -48,7 +49,7 @@ class Kind:
     sd: float | None
     ratio: float
     mean: bool
-    has_bias: bool
+    differs: bool
 
     @classmethod
     def of(cls, reading: Readings, unit: float, origin: float, unknown: tuple[str, ...]) -> Kind:
@@ -57,7 +58,8 @@ class Kind:
         if reading.sd is not None:
             sd = float(reading.sd[0]) if (reading.sd == reading.sd[0]).all() else np.nan
         group = unknown.index(reading.name) if reading.sd is None else len(unknown)
-        return cls(reading.deriv, group, unit, origin, sd, 1.0 if sd is None else (sd / unit) ** 2, reading.mean, reading.has_bias)
+        ratio = 1.0 if sd is None else (sd / unit) ** 2
+        return cls(reading.deriv, group, unit, origin, sd, ratio, reading.mean, bool(reading.estimates))
 
 
 class Nodes(NamedTuple):
@@ -248,11 +250,10 @@ class OnlineSpline(ABC):
     def _limit(self) -> Points:
         """The x before which nothing can change any more, as one point."""
 
-    def _check_age(self, points: Points, late: npt.NDArray[np.bool_]) -> None:
+    def _check_age(self, points: Points, late: npt.NDArray[np.bool_], limit: Points) -> None:
         """Refuse observations from before the state that the rows start from."""
         if not late.any():
             return
-        limit = self._limit
         too_old = points.minus(limit) < 0
         if too_old.any():
             i = first_index(too_old)
@@ -368,7 +369,7 @@ class OnlineSpline(ABC):
         Returns
         -------
         CurvePrediction
-            A new observation has the noise of the first series that observes f^(deriv) without an unknown bias.
+            A new observation has the noise of the first series that observes f^(deriv) without an unknown bias, scale or lag.
 
         Examples
         --------
@@ -485,7 +486,7 @@ class OnlineSpline(ABC):
 
     def _prediction(self, points: Points, given: npt.NDArray[Any], deriv: int) -> CurvePrediction:
         mean, variance = self._moments(points, deriv)
-        name = next((name for name, kind in self._kinds.items() if kind.deriv == deriv and not kind.has_bias), None)
+        name = next((name for name, kind in self._kinds.items() if kind.deriv == deriv and not kind.differs), None)
         noise = np.nan if name is None else self._noise[name]
         law, law_obs = self._laws(points, int(deriv), name)
         return CurvePrediction(given, int(deriv), mean, variance, noise, self._df, self._x_name, law=law, law_obs=law_obs)

@@ -146,7 +146,7 @@ class WienerOnline(OnlineSpline):
         if (points.take(slice(1, None)).minus(points.take(slice(-1))) < 0).any():
             order = np.argsort(points.keys, kind="stable")
         late = points.minus(self._point(self._n)) < 0
-        self._check_age(points, late)
+        self._check_age(points, late, self._limit)
         if not late.any():
             if order is not None:
                 points, deriv, group, y, ratio = points.take(order), deriv[order], group[order], y[order], ratio[order]
@@ -377,7 +377,7 @@ class WienerOnline(OnlineSpline):
 
     def _states_at(self, x: Points, settings: Sequence[Setting]) -> Iterator[FloatArray]:
         """Packed posterior states at points by each of some filters."""
-        self._check_age(x, np.ones(len(x.coarse), np.bool_))
+        self._check_age(x, np.ones(len(x.coarse), np.bool_), self._limit)
         start = self._oldest if (x.minus(self._point(self._n)) < 0).any() else self._n
         entry = self._last_of_nodes(start)
         nodes = Points(self._x[entry], self._fine[entry])

@@ -17,7 +17,6 @@ from ..errors import SpecificationError
 from ..markov.sampling import IntArray
 from ..observations import Observations
 from ..observations.abscissa import Points
-from ..observations.series import refuse_estimates
 from .effects import RegressedPoints
 from .extent import LOG, Parameter
 from .functionals import CurveFunctionals
@@ -180,8 +179,10 @@ class SensorPosterior(MarkovPosterior):
         return super()._slopes * self._factors
 
     def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> StructuralOnline:
-        """Refused."""
-        refuse_estimates(self.given.observations.readings, "a stream", ("bias",))
-        raise SpecificationError(
-            f"{self.given.unknowns[0].described}, which a stream does not support; fit with the covariance, and go on with that fit"
-        )
+        """As of `MarkovPosterior`; refused with an unknown correlation."""
+        for unknown in self.given.unknowns:
+            if unknown.kind == "correlation":
+                raise SpecificationError(
+                    f"{unknown.described}, which a stream does not support; fit with the covariance, and go on with that fit"
+                )
+        return super().online(lag, df, described, nodes)

@@ -77,7 +77,7 @@ class Specification:
         lags: Mapping[str, float] | None = None,
     ):
         self.observations = observations
-        self.lags = dict(lags or {})
+        self.lags, self.scales = dict(lags or {}), dict[str, float]()
         self.unknowns = unknowns_of(observations, joint)
         self._calibrated: dict[bytes, Specification] = {}
         self._units_given = scale
@@ -172,10 +172,16 @@ class Specification:
 
     def _moved(self, lags: dict[str, float], joint: tuple[Joint | Correlated, ...]) -> Specification:
         """A copy of which some series are of x less a lag, or correlated, and nothing else is different."""
-        found = copy(self)
-        for label in ("log_det_design", "as_read", "as_reported", "functionals", "program", "phases"):
-            found.__dict__.pop(label, None)
+        found = self.without_rows()
+        found.__dict__.pop("phases", None)
         found.lags, found.joint = lags, joint
+        return found
+
+    def without_rows(self) -> Specification:
+        """A copy that does not hold its rows: it makes them again if they are asked for."""
+        found = copy(self)
+        for label in ("log_det_design", "as_read", "as_reported", "functionals", "program"):
+            found.__dict__.pop(label, None)
         return found
 
     def _divided(self, scales: dict[str, float]) -> Specification:
@@ -191,6 +197,7 @@ class Specification:
         mine = program.order >= 0
         values = {
             "observations": brought_to_curve(self.observations, scales),
+            "scales": scales,
             "unknowns": (),
             "parameters": tuple(p for p in self.parameters if p.is_variance or p.index < len(self.hyperparameters)),
             "functionals": replace(read, y=y, ratio=ratio),

@@ -2,16 +2,19 @@
 
 What came before the lag is kept as a law of the state at one x: x = U e, e independent with means mu and variances D, or
 unknown. The rows of U^-1 x with the noise D are observations of it, of a state of which nothing else is known; those that still
-count one by one follow.
+count one by one follow. A lag moves the observations of its series, and a scale divides them: nodes with different ones have
+windows of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from .._entry import entry_point
@@ -25,6 +28,7 @@ from ..observations.abscissa import Points
 from .effects import named_columns
 from .functionals import CurveFunctionals, in_state
 from .online import OnlineSpline, Source
+from .sensors import brought_to_curve
 from .specification import Specification
 
 BLOCK = 256  # rows beyond the lag that are kept before the oldest become a law
@@ -65,63 +69,57 @@ class Setting(NamedTuple):
     law: Law | None
 
 
-@entry_point
-class StructuralOnline(OnlineSpline):
-    """A fitted model of any prior that goes on; see `OnlineSpline`."""
+@dataclass(eq=False)
+class Window:
+    """The last observations as a specification with known scales and lags reads them, and the settings that share it.
 
-    def __init__(self, source: Source, lag: int, specification: Specification, settings: Sequence[tuple[FloatArray, FloatArray]]):
-        super().__init__(source, lag)
-        if specification.period is not None:
-            raise SpecificationError(
-                "online goes not with period=: observations of a new period fall between those of the old; pass "
-                "prior=sf.priors.IntegratedWiener(...) + sf.priors.Seasonal(period), or fit again"
-            )
-        self._spec, self._settings = specification, [Setting(values, variance, None) for values, variance in settings]
-        self._correlated = {name for part in specification.joint for name in part.names}
-        self._window = specification.functionals
-        self._arrival = np.arange(len(self._window))
-        self.nobs = self._n_given = len(self._window)
-        self._terms_before = -self._terms_of_window()
-        self._settle(2 * self.lag)
+    Attributes
+    ----------
+    specification : Specification
+    settings : list of Setting
+    rows : Functionals
+    arrival : ndarray, shape (n,)
+        Which observation of the stream each row is.
+    log_factors : ndarray, shape (n,)
+        Logarithm of the squared scale of what was appended: the density of y is that of y / s over s.
+    """
 
-    @property
-    def _at_nodes(self) -> list[Setting]:
-        """The settings at the nodes; the first of all is at the estimates."""
-        return self._settings[1:]
+    specification: Specification
+    settings: list[Setting]
+    rows: Functionals = field(init=False)
+    arrival: npt.NDArray[np.int64] = field(init=False)
+    log_factors: FloatArray = field(init=False)
 
-    @property
-    def _law(self) -> Law | None:
-        """What is known at the estimates before the window."""
-        return self._settings[0].law
+    def __post_init__(self) -> None:
+        self.rows = self.specification.functionals
+        self.arrival, self.log_factors = np.arange(len(self.rows)), np.zeros(len(self.rows))
+        self.specification = self.specification.without_rows()
+        self.terms_before = -self.terms()
 
-    # Observations ---------------------------------------------------------------------------------------------------------
+    def read(self, observations: Observations, known: Mapping[str, FloatArray]) -> Functionals:
+        """New observations, with regressors (n,)."""
+        spec, parts, first = self.specification, [], 0
+        for reading in brought_to_curve(observations, spec.scales).readings:
+            rows = slice(first, first + len(reading))
+            first = rows.stop
+            own = {label: column[rows] for label, column in known.items()}
+            parts.append(spec.read(reading, spec.columns(len(reading), own, reading.name)))
+        return Functionals.join(parts)
 
-    def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
-        spec, parts, first = self._spec, [], 0
-        given = named_columns(spec.regressors, regressors, len(observations))
-        for reading in observations.readings:
-            self._checked_kind(reading)
-            if reading.name in self._correlated:
-                raise DataError(
-                    f"the errors of {reading.name!r} have covariances= in the fit; streaming needs independent errors: fit with "
-                    "sd= instead"
-                )
-            own = replace(reading, x=self._abscissa.given(reading.x))
-            known = dict(zip(spec.regressors, given[first : first + len(reading)].T, strict=True))
-            parts.append(spec.read(own, spec.columns(len(reading), known, reading.name)))
-            first += len(reading)
-        new = Functionals.join(parts)
-        for points in (new.start, new.end):
-            self._check_age(points, np.ones(len(new), np.bool_))
-        self._window = Functionals.join([self._window, new])
-        self._arrival = np.concatenate([self._arrival, self.nobs + np.arange(len(new))])
-        self.nobs += len(new)
-        if len(self._window) > 4 * self.lag + BLOCK:
-            self._settle(2 * self.lag)
+    def append(self, new: Functionals, arrival: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+        """Take in observations of series of these names."""
+        factors = [2 * float(np.log(self.specification.scales.get(name, 1.0))) for name in names]
+        self.rows = Functionals.join([self.rows, new])
+        self.arrival = np.concatenate([self.arrival, arrival])
+        self.log_factors = np.concatenate([self.log_factors, factors])
 
-    def _settle(self, kept: int) -> None:
+    def take(self, kept: npt.NDArray[np.bool_]) -> None:
+        """Leave out other rows."""
+        self.rows, self.arrival, self.log_factors = self.rows.take(kept), self.arrival[kept], self.log_factors[kept]
+
+    def settle(self, kept: int) -> None:
         """Make a law of all rows but about the last `kept`; of none that an interval which ends later begins before."""
-        window, n = self._window, len(self._window)
+        window, n = self.rows, len(self.rows)
         if n <= kept:
             return
         order = np.argsort(window.end.keys, kind="stable")
@@ -137,40 +135,101 @@ class StructuralOnline(OnlineSpline):
                 return
             at = window.end.take(before[np.argsort(window.end.keys[before], kind="stable")[-1:]])
         old = window.take(~later)
-        self._terms_before += self._terms_of_window()
-        dim, group = self._spec.processes.dim, len(self._spec.unknown)
-        ends = [self._program([old], one).end(one.values, one.variance) for one in self._settings]
-        self._settings = [one._replace(law=Law.of(at, end, dim, group)) for one, end in zip(self._settings, ends, strict=True)]
-        self._window, self._arrival = window.take(later), self._arrival[later]
-        self._terms_before -= self._terms_of_window()
+        self.terms_before += self.terms()
+        dim, group = self.specification.processes.dim, len(self.specification.unknown)
+        ends = [self.program([old], one).end(one.values, one.variance) for one in self.settings]
+        self.settings = [one._replace(law=Law.of(at, end, dim, group)) for one, end in zip(self.settings, ends, strict=True)]
+        self.take(later)
+        self.terms_before -= self.terms()
 
-    def _terms_of_window(self) -> FloatArray:
-        """log_det and sse (2, L) of the window given the law, at each node, up to what the law alone determines."""
-        sums = [self._program([self._window], one).sums(one.values, one.variance) for one in self._at_nodes]
-        return np.array([[one.log_det[0], one.sse[0]] for one in sums]).reshape(-1, 2).T
+    def terms(self) -> FloatArray:
+        """log_det and sse (2, L) of the rows given the law, at each setting, up to what the law alone determines."""
+        sums = [self.program([self.rows], one).sums(one.values, one.variance) for one in self.settings]
+        factors = float(self.log_factors.sum())
+        return np.array([[one.log_det[0] + factors, one.sse[0]] for one in sums]).T
+
+    def program(self, parts: list[Functionals], setting: Setting) -> Program:
+        """Of functionals after the law of a setting."""
+        spec = self.specification
+        if setting.law is None:
+            return spec.compiled(Functionals.join(parts))
+        program = spec.compiled(Functionals.join([setting.law.told, *parts]))
+        return replace(program, processes=Continued(spec.processes.terms, spec.processes.x_unit))
+
+    def limit(self, lag: int) -> Points:
+        """The x before which nothing can change any more."""
+        n, law = len(self.rows), self.settings[0].law
+        if n > lag:
+            order = np.argsort(self.rows.end.keys, kind="stable")
+            return self.rows.end.take(order[n - lag - 1])
+        return Points(np.array(-np.inf)) if law is None else law.at.take(0)
+
+
+@entry_point
+class StructuralOnline(OnlineSpline):
+    """A fitted model of any prior that goes on; see `OnlineSpline`.
+
+    `settings` are those at the estimates, then at each node: the specification at scales and lags, hyperparameters, variances.
+    """
+
+    def __init__(self, source: Source, lag: int, settings: Iterable[tuple[Specification, FloatArray, FloatArray]]):
+        super().__init__(source, lag)
+        shared = [(own, list(group)) for own, group in groupby(settings, key=lambda one: one[0])]
+        if shared[0][0].period is not None:
+            raise SpecificationError(
+                "online goes not with period=: observations of a new period fall between those of the old; pass "
+                "prior=sf.priors.IntegratedWiener(...) + sf.priors.Seasonal(period), or fit again"
+            )
+        self._windows = [Window(own, [Setting(values, variance, None) for _, values, variance in group]) for own, group in shared]
+        self._correlated = {name for part in self._spec.joint for name in part.names}
+        self.nobs = self._n_given = len(self._windows[0].rows)
+        self._settle(2 * self.lag)
+
+    @property
+    def _spec(self) -> Specification:
+        """That at the estimates, as the first window is."""
+        return self._windows[0].specification
+
+    # Observations ---------------------------------------------------------------------------------------------------------
+
+    def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
+        spec, n = self._spec, len(observations)
+        known = dict(zip(spec.regressors, named_columns(spec.regressors, regressors, n).T, strict=True))
+        for reading in observations.readings:
+            self._checked_kind(reading)
+            if reading.name in self._correlated:
+                raise DataError(
+                    f"the errors of {reading.name!r} have covariances= in the fit; streaming needs independent errors: fit with "
+                    "sd= instead"
+                )
+        given = [replace(reading, x=self._abscissa.given(reading.x)) for reading in observations.readings]
+        observations = replace(observations, readings=tuple(given))
+        read = [window.read(observations, known) for window in self._windows]
+        for window, new in zip(self._windows, read, strict=True):
+            for points in (new.start, new.end):
+                self._check_age(points, np.ones(n, np.bool_), window.limit(self.lag))
+        arrival, names = self.nobs + np.arange(n), [name for one in given for name in [one.name] * len(one)]
+        for window, new in zip(self._windows, read, strict=True):
+            window.append(new, arrival, names)
+        self.nobs += n
+        if len(self._windows[0].rows) > 4 * self.lag + BLOCK:
+            self._settle(2 * self.lag)
+
+    def _settle(self, kept: int) -> None:
+        """Make laws of all rows but about the last `kept`."""
+        for window in self._windows:
+            window.settle(kept)
 
     def _added_terms(self) -> FloatArray:
-        return self._terms_before + self._terms_of_window()
-
-    def _program(self, parts: list[Functionals], setting: Setting) -> Program:
-        """Of functionals after the law of a setting."""
-        if setting.law is None:
-            return self._spec.compiled(Functionals.join(parts))
-        program = self._spec.compiled(Functionals.join([setting.law.told, *parts]))
-        processes = self._spec.processes
-        return replace(program, processes=Continued(processes.terms, processes.x_unit))
+        return np.hstack([window.terms_before + window.terms() for window in self._windows])[:, 1:]
 
     @property
     def _limit(self) -> Points:
-        n = len(self._window)
-        if n > self.lag:
-            order = np.argsort(self._window.end.keys, kind="stable")
-            return self._window.end.take(order[n - self.lag - 1])
-        return Points(np.array(-np.inf)) if self._law is None else self._law.at.take(0)
+        return self._windows[0].limit(self.lag)
 
     def _take_out(self, n: int) -> None:
-        keep = self._arrival < self.nobs - n
-        self._window, self._arrival = self._window.take(keep), self._arrival[keep]
+        for window in self._windows:
+            window.take(window.arrival < self.nobs - n)
         self.nobs -= n
 
     def forget(self) -> None:
@@ -181,29 +240,31 @@ class StructuralOnline(OnlineSpline):
     # The curve --------------------------------------------------------------------------------------------------------
 
     def _recent(self) -> Points:
-        order = np.argsort(self._window.end.keys, kind="stable")[-self.lag :]
-        points = self._window.end.take(order)
+        rows = self._windows[0].rows
+        points = rows.end.take(np.argsort(rows.end.keys, kind="stable")[-self.lag :])
         return points.take(np.unique(points.keys, return_index=True)[1])
 
     def moments(self, functionals: CurveFunctionals) -> Moments:
         """Posterior means and variances (1, n) of functionals, given all observations so far."""
-        return self._moments_by(self._settings[:1], functionals)
+        return Moments(*(part[:1] for part in self._moments_by(self._windows[:1], functionals, 1)))
 
     def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:
-        return self._moments_by(self._at_nodes, functionals)
+        return Moments(*(part[1:] for part in self._moments_by(self._windows, functionals)))
 
-    def _moments_by(self, settings: Sequence[Setting], functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances of functionals at each of some settings (L, n)."""
+    def _moments_by(self, windows: Sequence[Window], functionals: CurveFunctionals, most: int | None = None) -> Moments:
+        """Posterior means and variances of functionals at each setting of some windows (L, n), or at the first ones of each."""
         query, units, origins = in_state(self._spec, functionals)
-        for points in (query.start, query.end):
-            self._check_age(points, np.ones(len(query), np.bool_))
         n, mean, variance = len(query), [], []
-        for one in settings:
-            moments = self._program([self._window, query], one).moments(one.values, one.variance)
-            mean.append(moments[0][-n:] * units + origins)
-            variance.append(moments[1][-n:] * units**2)
+        for window in windows:
+            for points in (query.start, query.end):
+                self._check_age(points, np.ones(n, np.bool_), window.limit(self.lag))
+            for one in window.settings[:most]:
+                moments = window.program([window.rows, query], one).moments(one.values, one.variance)
+                mean.append(moments[0][-n:] * units + origins)
+                variance.append(moments[1][-n:] * units**2)
         return Moments(np.array(mean), np.array(variance))
 
     @property
     def _last(self) -> float:
-        return float(self._window.end.coarse.max() if len(self._window) or self._law is None else self._law.at.coarse[0])
+        rows, law = self._windows[0].rows, self._windows[0].settings[0].law
+        return float(rows.end.coarse.max() if len(rows) or law is None else law.at.coarse[0])

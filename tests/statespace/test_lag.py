@@ -11,7 +11,11 @@ from scipy import optimize
 
 import smoothfit as sf
 from smoothfit.errors import DataError, IdentificationError, IntegrationWarning, MisfitWarning, SpecificationError
+from smoothfit.observations.abscissa import Points
+from smoothfit.results.mixtures import mixture
+from smoothfit.statespace.functionals import CurveFunctionals
 from smoothfit.statespace.general_search import GeneralCriterion
+from smoothfit.statespace.markov_engine import MarkovEngine
 
 LAG = 0.4
 
@@ -166,8 +170,6 @@ def test_lags_that_cannot_be_are_named_with_the_way_out(fitted):
         sf.SmoothingSpline(pair()).fit(lam=1.0)
     with pytest.raises(SpecificationError, match="robust loss does not support"):
         sf.SmoothingSpline(pair()).fit(robust=True)
-    with pytest.raises(SpecificationError, match="a stream does not support"):
-        fitted.online(lag=5)
     with pytest.raises(SpecificationError, match="a resolution of it does not support"):
         sf.SmoothingSpline(pair(resolution=0.5))
     with pytest.raises(SpecificationError, match='pass "estimate", or a number or duration'):
@@ -229,3 +231,55 @@ def test_another_lag_that_is_almost_as_likely_is_named_and_limits_exclude_it():
         sf.observe([0.0], [1.0], lag=(2, 1))
     with pytest.raises(SpecificationError, match=r"limits \(low, high\)"):
         sf.observe([0.0], [1.0], lag=[1, 2, 3])
+
+
+def test_a_stream_carries_lags_and_scales_by_its_nodes():
+    first, n = 24, 40
+    x, rng = np.arange(float(n)), np.random.default_rng(3)
+    a, b = np.sin(x / 4) + 0.1 * rng.standard_normal(n), 1.6 * np.sin((x - 0.7) / 4) + 0.2 * rng.standard_normal(n)
+
+    def model(n):
+        second = sf.observe(x[:n], b[:n], sd=0.2, name="b", lag=(-3, 3), scale="estimate", bias="estimate")
+        return sf.SmoothingSpline(sf.observe(x[:n], a[:n], sd=0.1, name="a") + second, order=3)
+
+    res = model(first).fit()
+    online = res.online(10)
+    for i in [*range(first, 33), 34, 33, *range(35, n)]:
+        online.append(x[i], a[i], name="a")
+        online.append(sf.observe([x[i]], [b[i]], sd=0.2, name="b", lag="estimate", scale="estimate", bias="estimate"))
+    before, after, whole = res.parameter_posterior.reduced(), online.parameter_posterior, MarkovEngine(model(n).specification)
+    gains = []
+    for engine in (res.engine, whole):
+        terms = engine.terms(before.theta)
+        gains.append(-(terms.log_det.value + terms.sse.value) / 2)
+    weights = before.weights * np.exp(gains[1] - gains[0] - np.max(gains[1] - gains[0]))
+    np.testing.assert_allclose(after.weights, weights / weights.sum(), rtol=1e-10)
+    asked = CurveFunctionals(Points(np.array([37.5, 41.0])), (0,))
+    np.testing.assert_allclose(online.predict([37.5, 41.0]), whole.moments(res.theta_hat[None], asked).mean[0], rtol=1e-9)
+    law = mixture(after, whole.moments(after.theta, asked))
+    np.testing.assert_allclose(online.get_prediction([37.5, 41.0]).conf_int(), law.interval(0.05), rtol=1e-7)
+    again = pickle.loads(pickle.dumps(online))
+    again.append([41.0], [0.0], name="b")
+    again.rollback(1)
+    np.testing.assert_array_equal(again.parameter_posterior.weights, after.weights)
+    with pytest.raises(DataError, match="older than the lag"):
+        online.append([30.0], [0.0], name="b")
+
+
+def test_each_of_many_curves_has_a_lag_and_a_scale_of_its_own():
+    obs = pair(noise=0.05)
+    rows = [
+        pd.DataFrame({"id": name, "t": r.x, r.name: (2.0 if r.name == "b" else 1.0) * r.y}) for name in "uv" for r in obs.readings
+    ]
+    rows[-1]["t"] += pd.Series(0.2, rows[-1].index)
+    frame = pd.concat(rows)
+    columns = {"x": "t", "readings": {"a": 0, "b": 0}, "order": 3}
+    fits = sf.fit_curves(frame, by="id", **columns, lag={"b": (-1, 1)}, scale={"b": 2.0})
+    assert list(fits.params.columns) == ["nobs", "sigma.a", "sigma.b", "q", "bandwidth", "lag.b", "edf", "llf", "boundary"]
+    single = sf.SmoothingSpline(pair(noise=0.05, lag=(-1, 1)), order=3).fit()
+    assert fits.params.loc["u", "lag.b"] == pytest.approx(single.params["lag.b"], abs=1e-6)
+    assert fits.params.loc["v", "lag.b"] == pytest.approx(single.params["lag.b"] + 0.2, abs=1e-6)
+    known = sf.fit_curves(frame, by="id", **columns, lag={"b": LAG}, scale={"b": 2.0})
+    assert known.params.loc["u", "llf"] == pytest.approx(sf.SmoothingSpline(pair(noise=0.05, lag=LAG), order=3).fit().llf, rel=1e-9)
+    with pytest.raises(SpecificationError, match='no "estimate" of a bias, scale or lag'):
+        sf.fit_curves(frame, by="id", **columns, lag={"b": "estimate"}, smoothing="shared")

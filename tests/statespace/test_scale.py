@@ -128,8 +128,6 @@ def test_scales_that_cannot_be_are_named_with_the_way_out(fitted):
         sf.SmoothingSpline(pair()).fit(lam=1.0)
     with pytest.raises(SpecificationError, match="robust loss does not support"):
         sf.SmoothingSpline(pair()).fit(robust=True)
-    with pytest.raises(SpecificationError, match="a stream does not support"):
-        fitted.online(lag=5)
     with pytest.raises(SpecificationError, match="a noise process of it does not support"):
         sf.SmoothingSpline(pair(), noise={"b": sf.priors.OrnsteinUhlenbeck()})
     with pytest.raises(SpecificationError, match="the regressor 'u' of it does not support"):
