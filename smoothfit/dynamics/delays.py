@@ -209,7 +209,7 @@ class Profile:
         gap = model.sample.gap
         process = 0.0 if self.sum_of_squares else RATIO * gap ** (1.0 - 2 * model.equation.noise_orders)
         noises = [gap ** (-2.0 * model.sample.channels[i].deriv) for i in model.unknown]
-        return np.append(np.broadcast_to(process, model.equation.n_noises), noises)
+        return model.equation.with_known_noises(np.append(np.broadcast_to(process, model.equation.n_noises), noises))
 
     def _search(self, part: Problem) -> Search:
         model = StateSpace(part.equation, part.sample)

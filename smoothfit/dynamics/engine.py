@@ -1,8 +1,8 @@
 """An equation with process and measurement noise as an engine of `inference`; coefficients that enter linearly are integrated out.
 
 theta holds what enters otherwise: the coefficients of y and of its derivatives, in the order of the equation's names, then the
-logarithms of the intensities and of the unknown noise variances. If no SD is given, all variances are relative to the last of
-these, which is left out. The coefficients beta of inputs and intercepts, and the initial states, enter linearly. With v the
+logarithms of the unknown intensities and noise variances. If no SD or intensity is given, all variances are relative to the last
+of these, which is left out. The coefficients beta of inputs and intercepts, and the initial states, enter linearly. With v the
 innovations at an origin of beta, F their variances and D = dv / d beta, one pass of the filter gives the parts of
 
     sse     = v' F^-1 v - v' F^-1 D (D' F^-1 D)^-1 D' F^-1 v,
@@ -86,7 +86,8 @@ class Outputs(NamedTuple):
 def sizes(problem: Problem) -> tuple[int, int, int]:
     """Numbers of coefficients and of log variances in theta if all noises are present, and of coefficients that enter linearly."""
     equation, known = problem.equation, [channel.known for channel in problem.sample.channels]
-    n_variances = equation.n_noises + known.count(False) - (not any(known))  # relative to the last if no SD is given
+    n_known = int(equation.is_known_noise.sum())
+    n_variances = equation.n_noises - n_known + known.count(False) - (not any(known) and not n_known)  # relative to the last
     n_system = int(equation.in_system.sum())
     return n_system, n_variances, len(equation.in_system) - n_system
 
@@ -125,18 +126,19 @@ class EquationEngine:
     def names(self) -> tuple[str, ...]:
         """What theta holds: coefficients, and the noises whose log variances follow."""
         names = [name for name, inside in zip(self.problem.equation.names, self.in_system, strict=True) if inside]
-        return (*names, *(self.space.variance_names[i] for i in self._free))
+        return (*names, *(self.space.variance_names[i] for i in self.free))
 
     @property
-    def _free(self) -> npt.NDArray[np.int64]:
-        """Which variances theta has."""
-        present = np.flatnonzero(self.present)
+    def free(self) -> npt.NDArray[np.int64]:
+        """Which of the intensities and unknown noise variances theta has."""
+        known = np.append(self.problem.equation.is_known_noise, np.zeros(len(self.space.unknown), np.bool_))
+        present = np.flatnonzero(self.present & ~known)
         return present[:-1] if self.relative else present
 
     @property
     def relative(self) -> bool:
-        """Whether the variances are relative to the last: no SD is given."""
-        return not any(channel.known for channel in self.problem.sample.channels)
+        """Whether the variances are relative to the last: no SD or intensity is given."""
+        return not any(channel.known for channel in self.problem.sample.channels) and not self.problem.equation.intensities
 
     @property
     def count(self) -> int:
@@ -194,14 +196,16 @@ class EquationEngine:
                 for i, c in enumerate(sample.channels)
                 if c.known
             ]
+            process = np.log(self.problem.equation.intensities or [np.nan]) - unit[: self.problem.equation.n_noises]
+            given += process[np.isfinite(process)].tolist()
             least, most = min(given), max(given)
         lower, upper = unit - over_run + least + np.log(RANGE), unit + most - np.log(RANGE)
-        return lower[self._free], upper[self._free]
+        return lower[self.free], upper[self.free]
 
     @property
     def is_size(self) -> npt.NDArray[np.bool_]:
         """The log variances (p,)."""
-        return np.arange(self.n_system + len(self._free)) >= self.n_system
+        return np.arange(self.n_system + len(self.free)) >= self.n_system
 
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
         """Log-determinant and sum of squares at theta (L, p); derivatives stand in no closed form.
@@ -223,7 +227,7 @@ class EquationEngine:
         """
         found = np.zeros((len(theta), len(self.is_size), len(self.is_size)))
         kept, i = np.flatnonzero(self._is_bounded(theta)), np.flatnonzero(self.is_size)
-        if len(kept):
+        if len(kept) and len(i):
             found[np.ix_(kept, i, i)] = (self._spectral_information if len(i) > 1 else self._information)(theta[kept])
         return found
 
@@ -284,8 +288,8 @@ class EquationEngine:
     def variances(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Intensities (L, outputs) and unknown noise variances (L, unknown) at s^2 = 1."""
         values = np.tile(self.present.astype(float), (len(theta), 1))
-        values[:, self._free] = np.exp(theta[:, self.n_system :])
-        p = self.problem.equation.n_noises
+        values[:, self.free] = np.exp(theta[:, self.n_system :])
+        values, p = self.problem.equation.with_known_noises(values), self.problem.equation.n_noises
         return values[:, :p], values[:, p:]
 
     def profile(self, theta: FloatArray) -> Profile:
@@ -405,7 +409,7 @@ class EquationEngine:
         if self.relative:
             slope = 2 * whole.sum(axis=2)
             whole = whole - slope[:, :, None] * slope[:, None, :] / (2 * self.count)
-        of_variances = np.append(np.arange(q.shape[1]), q.shape[1] + np.array(self.space.unknown, int))[self._free]
+        of_variances = np.append(np.arange(q.shape[1]), q.shape[1] + np.array(self.space.unknown, int))[self.free]
         return np.asarray(whole[:, of_variances[:, None], of_variances])
 
     @np.errstate(all="ignore")

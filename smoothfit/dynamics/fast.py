@@ -62,6 +62,7 @@ def can_lower(equation: Equation, sample: Sample) -> bool:
     kind = (
         proper
         and not equation.known
+        and not equation.intensities
         and not equation.hidden
         and equation.n_outputs == 1
         and sample.reads_values_only

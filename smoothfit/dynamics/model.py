@@ -21,7 +21,7 @@ from .estimation import estimate
 from .fit import Fit
 from .late import LATE
 from .methods import METHODS, Fitted, Method, Problem
-from .reading import check_hidden, check_inputs, check_series, read_sample, with_initial
+from .reading import check_hidden, check_inputs, check_series, read_sample, with_initial, with_known_noises
 from .results import DynamicsResults
 from .sample import Sample
 from .scales import check_scales
@@ -93,10 +93,11 @@ class DerivativeRegression:
         D(y, n) = a_0 y + ... + b_0 u + b_1 D(u) + ... + w_0 + D(w_1) + ... . See `transfer_function`. One output; "kalman" and
         "output_error".
     fixed : mapping from names to numbers, optional
-        Coefficients that are known, by their names in ``params``: ``{"y": -1.0}``. For "kalman" and "output_error".
+        Coefficients that are known, by their names in ``params``: ``{"y": -1.0}``. For "kalman" and "output_error". Likewise known
+        noises: SDs, ``{"sigma": 0.1}``, as sd= of `observe`, and for "kalman" the intensity of the process noise, ``{"q": 0.02}``.
     priors : mapping from names to pairs of numbers, optional
         Means and SDs of normal priors on coefficients: ``{"u": (2.0, 0.1)}``. The estimate is then the mode of the posterior. For
-        the same methods. Known noise SDs are those of observations (`observe`).
+        the same methods.
     bounds : mapping from names to pairs of numbers, optional
         Limits of coefficients, None for no limit: ``{"y": (None, 0.0)}`` for a decay. For the same methods. The estimate is the
         maximum of the likelihood within them, and intervals are of the posterior that is zero outside.
@@ -194,7 +195,8 @@ class DerivativeRegression:
             hidden=hidden,
         )
         self._delay_range: tuple[float, float | None] | None = span
-        equation = replace(equation, known=known_coefficients(equation, fixed, priors))
+        sample, equation, fixed, noises = with_known_noises(sample, equation, fixed)
+        equation = replace(equation, known=known_coefficients(equation, fixed, priors, noises))
         self._set(sample, replace(equation, bounds=bounded_coefficients(equation, bounds)))
         if span:
             check_range(self.problem, span)
@@ -212,7 +214,7 @@ class DerivativeRegression:
                 f"input_derivatives= is for linear equations, and this one has the term {equation.terms[0].name}; leave one "
                 "of them out"
             )
-        if equation.terms and (equation.known or equation.bounds):
+        if equation.terms and (equation.known or equation.bounds or equation.intensities):
             raise SpecificationError(
                 f"fixed=, priors= and bounds= are for linear equations, and this one has the term {equation.terms[0].name}; leave "
                 "one of them out"

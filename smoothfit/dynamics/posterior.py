@@ -305,7 +305,7 @@ class EquationPosterior(NodePosterior):
 
 
 def intervals_of_noises(engine: EquationEngine, nodes: HyperparameterPosterior, alpha: float) -> FloatArray:
-    """Equal-tailed intervals (noises, 2) of intensities and of SDs, from nodes of the parameters of an engine."""
+    """Equal-tailed intervals (noises, 2) of intensities and of SDs, from nodes of the parameters of an engine; numbers if known."""
     tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
     q, sigma2 = engine.variances(nodes.theta)
     columns = [*((column, 2.0) for column in q.T), *((np.sqrt(column), 1.0) for column in sigma2.T)]
@@ -375,8 +375,7 @@ def _start(engine: EquationEngine, fitted: Fitted) -> FloatArray:
     """The estimates as parameters of an engine, within its bounds."""
     with np.errstate(divide="ignore"):
         logs = np.log(np.concatenate([fitted.q, fitted.sigma2[engine.space.unknown]]))
-    if engine.relative:
-        logs = logs[:-1] - logs[-1]
+    logs = logs[:-1] - logs[-1] if engine.relative else logs[engine.free]
     margin = INSIDE * (engine.upper - engine.lower)
     start = np.concatenate([fitted.theta[engine.in_system], logs])
     return np.asarray(np.clip(start, engine.lower + margin, engine.upper - margin))

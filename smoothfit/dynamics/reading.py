@@ -390,6 +390,44 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
     )
 
 
+def with_known_noises(sample: Sample, equation: Equation, fixed: Any) -> tuple[Sample, Equation, Any, list[str]]:
+    """A sample and an equation with the noises that `fixed` has, the rest of it, and the names of all noises.
+
+    A known SD of a series is what `observe` takes as sd=, or relative to its weights; a known intensity is of the equation.
+    """
+    several = len(sample.channels) > 1
+    places = {f"sigma.{c.name}" if several else "sigma": i for i, c in enumerate(sample.channels) if not c.known}
+    names = [*equation.noise_names, *places]
+    rest = dict(fixed) if isinstance(fixed, Mapping) else fixed
+    for name in names:
+        if not isinstance(rest, dict) or name not in rest:
+            continue
+        value = rest.pop(name)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = np.nan
+        if not (np.isfinite(number) and number > 0):
+            without = 'method="output_error"' if name not in places else 'method="arx"'
+            raise SpecificationError(f"fixed[{name!r}] is {shown(value)}; pass a positive number ({without} has no such noise)")
+        if name in places:
+            sample = _with_known_sd(sample, places[name], number)
+        else:
+            known = np.array(equation.intensities or [np.nan] * equation.n_noises)
+            known[names.index(name)] = number
+            equation = replace(equation, intensities=tuple(known.tolist()))
+    return sample, equation, rest, names
+
+
+def _with_known_sd(sample: Sample, channel: int, sd: float) -> Sample:
+    """A sample, and what was recorded, of which the noise of a series has a known SD of an observation of weight 1."""
+    ratio, channels = sample.ratio.copy(), list(sample.channels)
+    ratio[:, channel] *= sd**2
+    channels[channel] = replace(channels[channel], known=True)
+    recorded = None if sample.recorded is None else _with_known_sd(sample.recorded, channel, sd)
+    return replace(sample, ratio=frozen(ratio), channels=tuple(channels), recorded=recorded)
+
+
 def _nodes(times: list[FloatArray], knots: FloatArray) -> tuple[FloatArray, list[npt.NDArray[np.int64]]]:
     """Times of all series and of inputs, as often as the series with most replicates there, and the node of each observation."""
     distinct = np.unique(np.concatenate([*times, knots]))

@@ -433,6 +433,8 @@ class DynamicsResults(Smoothed):
         space = StateSpace(self.model.equation, self.model.sample)
         names, channels = space.variance_names, [*[None] * self.model.equation.n_noises, *space.unknown]
         for i, (name, channel) in enumerate(zip(names, channels, strict=True)):
+            if name not in self.fitted.noise:  # it is known
+                continue
             if channel is not None and self.model.sample.replicates_differ(channel):
                 rows[f"{name} = 0"] = {"LR": np.inf, "pvalue": 0.0}
                 continue

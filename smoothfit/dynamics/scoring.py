@@ -115,7 +115,7 @@ class Search:
         self.model = model
         self.n_theta = model.equation.n_params
         self.p = model.equation.n_noises
-        self.scalable = not any(c.known for c in model.sample.channels)
+        self.scalable = not any(c.known for c in model.sample.channels) and not model.equation.intensities
         self.sum_of_squares = sum_of_squares
         y = model.sample.y[np.isfinite(model.sample.y)]
         self.size = float(np.abs(y).max()) or 1.0
@@ -238,7 +238,7 @@ class Search:
     def _descend(self, point: Point, fixed: npt.NDArray[np.bool_]) -> tuple[Point, npt.NDArray[np.bool_], int, bool]:
         """Scoring with Levenberg's damping to a small decrement."""
         damping = 1e-4
-        turns = not fixed[: self.n_theta].any()
+        turns = not fixed[: self.n_theta].any() and not self.model.equation.intensities
         chart = Chart(self.n_theta, len(point.variances))
         for iteration in range(MAX_ITERATIONS):
             logger.debug("scoring, iteration %d: criterion %.10g", iteration, point.value)
@@ -316,7 +316,7 @@ class Search:
         hessian = point.expected
         decrement = 0.0
         chart = Chart(self.n_theta, len(point.variances))
-        if free[: self.n_theta].all():
+        if free[: self.n_theta].all() and not self.model.equation.intensities:
             chart = Chart.at(self.model.equation, point.theta, len(point.variances), self.gap)
         if not exact and free.any():
             hessian = self._hessian(point, free, chart)

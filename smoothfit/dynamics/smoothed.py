@@ -253,4 +253,4 @@ class Smoothed(Transfer):
 
     @property
     def _has_given_noise(self) -> bool:
-        return any(channel.known for channel in self.model.sample.channels)
+        return any(channel.known for channel in self.model.sample.channels) or bool(self.model.equation.intensities)

@@ -107,6 +107,8 @@ class Equation:
     bounds : tuple of Bound
     hidden : int
         How many of the m states are hidden. If there are some, every state has a process noise of its own.
+    intensities : tuple of float
+        Known intensities of the process noises, in the order of `noise_names`, NaN where they are estimated; empty if all are.
 
     Notes
     -----
@@ -133,6 +135,7 @@ class Equation:
     known: tuple[Known, ...] = ()
     bounds: tuple[Bound, ...] = ()
     hidden: int = 0
+    intensities: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_order(self.order, "order", 1, HIGHEST_ORDER)
@@ -176,6 +179,19 @@ class Equation:
         if self.hidden:
             return [f"q{j}" for j in reversed(range(self.order))]
         return ["q"] if len(self.outputs) == 1 else [f"q.{name}" for name in self.outputs]
+
+    @property
+    def is_known_noise(self) -> npt.NDArray[np.bool_]:
+        """Which process noises have known intensities, shape (n_noises,)."""
+        return np.isfinite(self.intensities) if self.intensities else np.zeros(self.n_noises, np.bool_)
+
+    def with_known_noises(self, variances: FloatArray) -> FloatArray:
+        """Variances (..., n_noises + others), the intensities first, with those intensities that are known."""
+        found = variances.copy()
+        if self.intensities:
+            known = np.flatnonzero(self.is_known_noise)
+            found[..., known] = np.array(self.intensities)[known]
+        return found
 
     @property
     def noise_orders(self) -> FloatArray:
@@ -370,15 +386,19 @@ def check_terms(terms: Any) -> tuple[Term, ...]:
     return found
 
 
-def known_coefficients(equation: Equation, fixed: Any, priors: Any) -> tuple[Known, ...]:
-    """What is known of coefficients, from mappings of their names to values and to pairs of mean and SD."""
+def known_coefficients(equation: Equation, fixed: Any, priors: Any, noises: Sequence[str] = ()) -> tuple[Known, ...]:
+    """What is known of coefficients, from mappings of their names to values and to pairs of mean and SD.
+
+    `noises` are other names that `fixed` may have, for the message.
+    """
     names, found = equation.names, []
     for argument, given, shape in (("fixed", fixed, ()), ("priors", priors, (2,))):
+        besides = f", and noises {', '.join(noises)}" if noises and argument == "fixed" else ""
         if not isinstance(given, (Mapping, NoneType)):
             raise SpecificationError(f"{argument} is {shown(given)}; pass a mapping from names of coefficients to numbers")
         for name, value in (given or {}).items():
             if name not in names:
-                raise SpecificationError(f"{argument} has {name!r}, which is no coefficient; they are {', '.join(names)}")
+                raise SpecificationError(f"{argument} has {name!r}, which is no coefficient; they are {', '.join(names)}{besides}")
             try:
                 numbers = np.asarray(value, float)
             except (TypeError, ValueError):

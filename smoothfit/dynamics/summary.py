@@ -62,6 +62,8 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
         notes += wrap("Diagnostics: " + ", ".join(shown) + ".", WIDTH)
     names = equation.names
     fixed = [f"{names[one.place]} = {number(one.mean)}" for one in equation.known if one.sd == 0]
+    intensities = zip(equation.noise_names, equation.intensities or [np.nan] * equation.n_noises, strict=True)
+    fixed += [f"{name} = {number(value)}" for name, value in intensities if np.isfinite(value)]
     priors = [f"{names[one.place]} {number(one.mean)} (SD {number(one.sd)})" for one in equation.known if one.sd > 0]
     notes += wrap(f"Fixed, not estimated: {', '.join(fixed)}.", WIDTH) if fixed else []
     ends = [f"{names[place]} = {number(end)}" for place, end in equation.at_bounds(results.fitted.theta).items()]

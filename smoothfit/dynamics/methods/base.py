@@ -173,10 +173,10 @@ class Method:
         ``estimate(problem, **options)`` -> Fitted.
     noise : str
         The noise it assumes, as a clause.
-    irregular, missing, vector, rates, replicates, weights, between, input_rates, known, hidden : bool
+    irregular, missing, vector, rates, replicates, weights, between, input_rates, known, intensities, hidden : bool
         Whether it takes irregular times, missing observations, several outputs, several series and observations of derivatives,
         several observations at one time, given SDs and weights, inputs that change between observations, derivatives of inputs,
-        fixed coefficients, priors and bounds, hidden states.
+        fixed coefficients, priors and bounds, known process noises, hidden states.
     delays : {"", "likelihood", "squares"}
         What it compares delays by, if it estimates them.
     terms : {"", "values", "any"}
@@ -199,6 +199,7 @@ class Method:
     between: bool = False
     input_rates: bool = False
     known: bool = False
+    intensities: bool = False
     delays: str = ""
     hidden: bool = False
     terms: str = ""
@@ -224,6 +225,9 @@ class Method:
         if equation.stated and not self.known:
             name = equation.names[equation.stated[0]]
             return f'method="{self.name}" takes no fixed=, priors= and bounds= ({name}); use method="kalman" or "output_error"'
+        if equation.intensities and not self.intensities:
+            name = equation.noise_names[int(np.argmax(equation.is_known_noise))]
+            return f'method="{self.name}" takes no known process noise ({name} in fixed=); use method="kalman", or leave it out'
         if equation.n_outputs > 1 and not self.vector:
             return f'method="{self.name}" supports one output and there are {equation.n_outputs}; {use}'
         if not sample.reads_values_only and not self.rates:

@@ -52,8 +52,9 @@ def estimate(problem: Problem) -> Fitted:
 
 
 def fixed_coefficients(model: StateSpace) -> np.typing.NDArray[np.bool_]:
-    """Which of the coefficients and variances stay as they are."""
-    return np.append(model.equation.is_fixed, np.zeros(model.n_params - model.equation.n_params, np.bool_))
+    """Which of the coefficients and variances are known and stay as they are."""
+    equation = model.equation
+    return np.concatenate([equation.is_fixed, equation.is_known_noise, np.zeros(len(model.unknown), np.bool_)])
 
 
 def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...] = ()) -> Optimum:
@@ -302,15 +303,18 @@ def _guesses(model: StateSpace, problem: Problem) -> list[tuple[FloatArray, list
 def _noises(model: StateSpace) -> list[tuple[float, FloatArray]]:
     """Noise variances by channel, in the unit of y, at which a search may start, and their level: given ones, and others like them.
 
-    If some are given, others start at what the differences between neighbours imply, too.
+    If some are given, others start at what the differences between neighbours imply, too. Beside known intensities alone they start
+    there, and at several ratios to what these add over a step.
     """
     sample, gap = model.sample, model.sample.gap
     known = {i: float(np.nanmedian(sample.ratio[:, i])) * gap ** (2 * c.deriv) for i, c in enumerate(sample.channels) if c.known}
-    if not known:
+    process = model.equation.with_known_noises(np.full(model.equation.n_noises, np.nan)) / _units(model)[: model.equation.n_noises]
+    if not known and np.isnan(process).all():
         return [(1.0, np.ones(len(sample.channels)))]
-    levels = [float(np.median(list(known.values())))]
+    levels = [float(np.median(list(known.values())))] if known else (float(np.nanmax(process)) / RATIOS).tolist()
     if model.unknown:
-        levels.append(max(_roughness(sample, i) * gap ** (2 * sample.channels[i].deriv) for i in model.unknown))
+        rough = max(_roughness(sample, i) * gap ** (2 * sample.channels[i].deriv) for i in model.unknown)
+        levels = [*levels, rough] if known else [rough, *levels]
     found = []
     for level in levels:
         noise = np.full(len(sample.channels), level)
@@ -328,11 +332,12 @@ def _roughness(sample: Sample, channel: int) -> float:
 
 def _ratios(model: StateSpace, noises: list[tuple[float, FloatArray]], zeros: tuple[int, ...]) -> Iterator[FloatArray]:
     """Intensities and unknown noise variances at several ratios; variances `zeros` at zero."""
+    equation = model.equation
     for level, noise in noises:
-        for ratio in RATIOS:
+        for ratio in RATIOS[:1] if equation.is_known_noise.all() else RATIOS:
             variances = np.append(np.full(model.equation.n_noises, ratio * level), noise[model.unknown]) * _units(model)
             variances[list(zeros)] = 0.0
-            yield variances
+            yield equation.with_known_noises(variances)
 
 
 def _near(
@@ -391,14 +396,16 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
     cov[:, ~known] = np.nan
     terms = model.terms(optimum.theta, optimum.q, optimum.sigma2, slopes=False, keep=True)
     inverse = np.linalg.inv(optimum.hessian[inner]) * np.outer(to_public[free], to_public[free]) if not optimum.is_exact else None
-    names = model.variance_names
-    values = np.concatenate([optimum.q, np.sqrt(optimum.sigma2)])
+    estimated = np.append(~equation.is_known_noise, np.ones(len(model.unknown), np.bool_))
+    kept = np.append(np.ones(n, np.bool_), estimated)
+    names = [name for name, has_own in zip(model.variance_names, estimated, strict=True) if has_own]
+    values = np.concatenate([optimum.q, np.sqrt(optimum.sigma2)])[estimated]
     boundary = tuple(name for name, value in zip(names, values, strict=True) if value == 0)
     sigma2 = np.ones(len(model.sample.channels))
     sigma2[model.unknown] = optimum.sigma2
     return Fitted(
         theta=optimum.theta,
-        cov=cov,
+        cov=cov[np.ix_(kept, kept)],
         cov_type="oim",
         noise=dict(zip(names, values.tolist(), strict=True)),
         q=optimum.q,
@@ -466,6 +473,7 @@ METHOD = Method(
     between=True,
     input_rates=True,
     known=True,
+    intensities=True,
     delays="likelihood",
     hidden=True,
     missing=True,
