@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 Mask = npt.NDArray[np.bool_]
+SERIES = "series"  # the column, or the level of an index, with names of series
 
 
 def table_of(values: Any, argument: str) -> dict[str, Any] | None:
@@ -167,15 +168,20 @@ def stacked(parts: Sequence[tuple[str, RowLabels | None, npt.NDArray[Any]]], nam
     """Values of several series, under the labels of their rows.
 
     One series has the labels of its rows. Several that are of pandas stand under each other, with the name of the series for a
-    first level of the index. All else is an array of the observations that are not missing.
+    first level of the index; several that are of Polars in a frame, with the name of the series in its first column. All else is
+    an array of the observations that are not missing.
     """
     if len(parts) == 1 and parts[0][1] is not None:
         return parts[0][1].series(parts[0][2], name)
-    if parts and all(rows is not None and rows.library == "pandas" for _, rows, _ in parts):
+    libraries = {None if rows is None else rows.library for _, rows, _ in parts}
+    found = {series: rows.series(values, name) for series, rows, values in parts if rows is not None}
+    if libraries == {"pandas"}:
         import pandas as pd
 
-        found = {series: cast(RowLabels, rows).series(values, name) for series, rows, values in parts}
-        return pd.concat(found, names=["series"]).rename(name)
+        return pd.concat(found, names=[SERIES]).rename(name)
+    if libraries == {"polars"}:
+        whole: Any = nw.concat([nw.from_dict({SERIES: [of] * len(own), name: own}, backend="polars") for of, own in found.items()])
+        return whole.to_native()
     return np.concatenate([values for _, _, values in parts])
 
 
@@ -185,6 +191,8 @@ def rows_frame(columns: Mapping[str, Any]) -> Any:
 
     first = next(iter(columns.values()))
     if library_of(first) == "polars":
+        if SERIES in getattr(first, "columns", ()):  # of several series
+            columns = {SERIES: first[SERIES]} | {name: frame[name] for name, frame in columns.items()}
         return nw.from_dict(dict(columns), backend="polars").to_native()
     if library_of(first) == "xarray":
         (dimension,) = first.dims

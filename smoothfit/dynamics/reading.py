@@ -375,6 +375,8 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
         with np.errstate(over="ignore"):  # check_scales names an SD whose square is beyond all numbers
             ratio[at, c] = reading.variance_ratio
         channels.append(Channel(reading.name, 0, reading.deriv, reading.sd is not None))
+    order = np.full(len(nodes), -1)
+    order[places[0]] = np.arange(len(places[0]))
     return Sample(
         abscissa,
         frozen(nodes),
@@ -387,6 +389,8 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
         (name,),
         names,
         y.x_name,
+        labels_of_rows=y.readings[0].rows if len(y.readings) == 1 else None,  # of several series a node is no row
+        order=order,
     )
 
 

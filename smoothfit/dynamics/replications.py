@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._html import html_of
 from .._validation import check_level
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @entry_point
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Bootstrap:
     """Parameters of refitted replications.
 
@@ -114,3 +115,13 @@ class Bootstrap:
             plot_replications(self.params[name].to_numpy(), float(self.estimate[name]), ends.loc[name].to_numpy(), name, one)
         axes[0].set_ylabel("replications")
         return axes
+
+    def _repr_html_(self) -> str:
+        ends = self.conf_int().set_axis(["[0.025", "0.975]"], axis=1)
+        return html_of(
+            repr(self), ends.assign(estimate=self.estimate, bse=self.bse, bias=self.bias)[["estimate", "bse", "bias", *ends]]
+        )
+
+    def __repr__(self) -> str:
+        failed = f", {self.n_failed} failed" if self.n_failed else ""
+        return f"Bootstrap of {', '.join(map(str, self.estimate.index))}: {len(self.params)} replications{failed}"

@@ -73,7 +73,7 @@ class Sample:
     labels_of_rows : RowLabels or None
         The rows of the series or data frame that were passed.
     order : ndarray of int, or None
-        Which of these rows each node is, in a sample as recorded.
+        Which of these rows each node is, in a sample as recorded; -1 if it is a time of inputs alone.
     """
 
     abscissa: Abscissa
@@ -239,7 +239,7 @@ class Sample:
         whole = self.recorded or self
         if self.labels_of_rows is None or whole.order is None:
             return values
-        found = np.full((len(whole.order), *values.shape[1:]), np.nan)
+        found = np.full((int(whole.order.max()) + 1, *values.shape[1:]), np.nan)
         kept = np.flatnonzero(self.rows)
         runs = self.run[kept]
         values = np.where(np.isnan(self.y[kept]).reshape(values.shape), np.nan, values)
@@ -247,7 +247,8 @@ class Sample:
             given = whole.order[whole.slice_of(whole.labels.index(label))]
             own = values[runs == i]
             stop = len(given) - max(0, -self.lags[0])  # the last rows are left out where inputs act ahead, the first ones else
-            found[given[stop - len(own) : stop]] = own
+            places = given[stop - len(own) : stop]
+            found[places[places >= 0]] = own[places >= 0]
         labels = self.labels_of_rows
         return labels.series(found, name) if found.ndim == 1 else labels.frame(found, self.outputs)
 

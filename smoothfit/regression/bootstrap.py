@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._html import html_of
 from .._processes import in_processes
 from .._progress import progress_bar
 from .._validation import FloatArray, Frozen, check_level, check_memory, check_order, check_rng, frozen
@@ -42,7 +43,7 @@ OF_DRAW = 300  # bytes of the objects of a draw
 
 
 @entry_point
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CurveBootstrap(Frozen):
     """Estimates of f^(deriv) from observations made anew.
 
@@ -187,6 +188,17 @@ class CurveBootstrap(Frozen):
         add_legend(ax)
         return ax
 
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        lower, upper = self.conf_int().T
+        columns = {"estimate": self.estimate, "bse": self.bse, "bias": self.bias, "[0.025": lower, "0.975]": upper}
+        return html_of(repr(self), pd.DataFrame(columns), ["basic intervals, a row for each x"])
+
+    def __repr__(self) -> str:
+        failed = f", {self.n_failed} failed" if self.n_failed else ""
+        return f"CurveBootstrap at {len(self.estimate)} points: {len(self.draws)} draws{failed}"
+
     @property
     def _size(self) -> float:
         """What draws move by, at the most."""
@@ -262,7 +274,7 @@ def bootstrap(job: Job, size: int, rng: Any, n_jobs: int, progress: bool) -> Cur
     n_failed = size - len(kept)
     if n_failed > MOST_FAILED * size:
         raise ConvergenceError(f"{n_failed} of {size} draws could not be fitted; use another loss, or fewer functions")
-    draws = frozen(np.array([draw.values for draw in kept]))
+    draws = frozen(np.array([draw.values for draw in kept]))  # noqa: PD011 (values of a Draw)
     se: FloatArray | None = None
     draw_se: FloatArray | None = None
     change: FloatArray | None = None

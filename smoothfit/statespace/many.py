@@ -341,16 +341,28 @@ class CurveFits:
         chosen = np.unique(np.linspace(0, len(fitted) - 1, min(len(fitted), MOST_OF_FAN)).astype(int))
         x = observations.places
         grid = np.linspace(x.min(), x.max(), FAN_POINTS)
-        means = np.full((len(chosen), len(grid)), np.nan)
-        for row, place in enumerate(chosen.tolist()):
-            results = self._fitted.results(fitted[place])
-            mine = results.observations.places
-            inside = (grid >= mine.min()) & (grid <= mine.max())
-            means[row, inside] = results.predict(abscissa.restore(grid[inside]), deriv)
+        means = self._means_within([fitted[place] for place in chosen.tolist()], grid, deriv)
         seen = np.isfinite(means).any(axis=0)
         ax = plot_fan(grid[seen], means[:, seen], fractions, abscissa, ax)
         ax.set(xlabel=x_label(abscissa, observations.x_name), ylabel=derivative_label(deriv))
         return ax
+
+    def _means_within(self, curves: Sequence[int], grid: FloatArray, deriv: int) -> FloatArray:
+        """Posterior means (S, g) of f^(deriv) of curves (places), NaN beyond the observations of each."""
+        means, single, found = np.full((len(curves), len(grid)), np.nan), list(curves), self._fitted.side_by_side
+        some = np.empty(0, dtype=np.int64) if found is None else np.flatnonzero(np.isin(found.batch.curves, curves))
+        if found is not None and len(some):
+            batch = found.batch.chosen(some)
+            first, last = (batch.x[ends, None] for ends in (batch.start[:-1], batch.start[1:] - 1))
+            values = self._moments(batch, found.q[some], found.sigma2[some], grid, deriv)[0]
+            means[np.isin(curves, batch.curves)] = np.where((grid >= first) & (grid <= last), values, np.nan)
+            single = [curve for curve in curves if curve not in set(batch.curves.tolist())]
+        for curve in single:
+            results = self._fitted.results(curve)
+            mine = results.observations.places
+            inside = (grid >= mine.min()) & (grid <= mine.max())
+            means[curves.index(curve), inside] = results.predict(results.observations.abscissa.restore(grid[inside]), deriv)
+        return means
 
     def collect(self, what: Callable[[SmoothingSplineResults], pd.DataFrame]) -> pd.DataFrame:
         """Ask every fitted curve and put the frames under each other, with a column for the id.

@@ -113,6 +113,15 @@ def test_many_curves_and_their_population():
     means = fits.predict(at[inside]).pivot_table(index="id", columns="x", values="mean").to_numpy()
     np.testing.assert_allclose(median[inside], np.median(means, axis=0), rtol=1e-9)
     assert len(fan.collections) == 1
+    (median,) = fits.plot_fan(deriv=1, levels=[0.5]).get_lines()  # as each curve answers by itself, where it was observed
+    at = median.get_xdata()[::40]
+    slopes = np.array(
+        [
+            np.where((at >= x[own].min()) & (at <= x[own].max()), fits[name].predict(at, 1), np.nan)
+            for name, own in ((name, ids == name) for name in fits.ids)
+        ]
+    )
+    np.testing.assert_allclose(median.get_ydata()[::40], np.nanmedian(slopes, axis=0), rtol=1e-9)
 
 
 def test_tracks_and_replications(wave):

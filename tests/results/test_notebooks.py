@@ -85,8 +85,10 @@ def test_summaries_are_valid_in_every_format(results):
         (lambda: sf.SmoothingSpline(OBSERVATIONS).fit(lam=1.0).get_influence(), "hat_diag"),
         (lambda: sf.fit_curves(FRAME.assign(id=NAME), "id", "t_s", {NAME: 0}), NAME),
         (lambda: sf.compare_methods(sf.DerivativeRegression(FRAME[NAME], FRAME["t_s"]), methods=["arx", "difference"]), NAME),
+        (lambda: sf.DerivativeRegression(FRAME[NAME], FRAME["t_s"]).fit("arx").bootstrap(3, rng=0), NAME),
+        (lambda: sf.SplineRegression(OBSERVATIONS, sf.BSplineBasis.uniform(X[0], X[-1], 6)).fit().bootstrap([X[3]], size=9), "bse"),
     ],
-    ids=["observations", "points", "prediction", "influence", "curves", "comparison"],
+    ids=["observations", "points", "prediction", "influence", "curves", "comparison", "replications", "draws"],
 )
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.SmoothfitWarning")  # a wave is no first-order equation
 def test_objects_show_themselves_as_tables(shown, cell):

@@ -120,3 +120,32 @@ def test_formulas_of_equations_keep_time_zones_and_take_several_columns_of_group
     res = model.fit("difference")
     assert res.get_prediction(TIMES[:4:2], run=("a", 1)).x.tz == TIMES.tz
     pd.testing.assert_index_equal(res.resid.index, frame.index)
+
+
+def test_several_series_of_polars_are_a_frame_with_their_names():
+    frame = pl.DataFrame({"t": X, "y": Y.to_numpy(), "dy": SLOPE.to_numpy()})
+    res = sf.SmoothingSpline(sf.Observations.from_frame(frame, "t", {"y": 0, "dy": 1}), order=3).fit()
+    assert res.resid.columns == ["series", "resid"]
+    assert res.resid["series"].to_list() == N * ["y"] + N * ["dy"]
+    ours = sf.Observations.from_frame(frame.to_pandas(), "t", {"y": 0, "dy": 1})
+    expected = sf.SmoothingSpline(ours, order=3).fit()
+    for name in ("fittedvalues", "resid", "loo_resid", "resid_standardized", "resid_recursive"):
+        np.testing.assert_array_equal(getattr(res, name)[name].to_numpy(), getattr(expected, name).to_numpy())
+    influence = res.get_influence().summary_frame()
+    assert isinstance(influence, pl.DataFrame)
+    assert influence["series"].equals(res.resid["series"])
+    np.testing.assert_array_equal(influence["cooks_d"].to_numpy(), expected.get_influence().summary_frame()["cooks_d"])
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.SmoothfitWarning")  # a wave is no first-order equation
+def test_equations_of_observations_keep_their_rows():
+    order = RNG.permutation(N)
+    rows = pd.DataFrame({"t": X, "y": Y.to_numpy()}, index=TIMES).iloc[order]
+    inputs = np.arange(-1, N, 0.5)  # at other times, too
+    u = np.sin(inputs / 3)
+    obs = sf.observe(rows["t"], rows["y"], name="y")
+    res = sf.DerivativeRegression(obs, inputs, u, intersample="foh").fit("output_error")
+    pd.testing.assert_index_equal(res.fittedvalues.index, rows.index)
+    assert res.resid[TIMES[MISSING]].isna().all()
+    assert res.fittedvalues.isna().equals(rows["y"].isna())
+    np.testing.assert_allclose(res.fittedvalues.dropna(), res.predict(rows["t"][rows["y"].notna()]), rtol=1e-9)
