@@ -303,19 +303,28 @@ class Program:
     def _constant(self) -> Program:
         return replace(self, y=np.where(self.order < 0, np.nan, self.y), closed=False, unknown=1)
 
-    def sums(self, values: FloatArray, variance: FloatArray, free: Sequence[int] = (), slopes: FloatArray | None = None) -> Sums:
+    def sums(
+        self,
+        values: FloatArray,
+        variance: FloatArray,
+        free: Sequence[int] = (),
+        slopes: FloatArray | None = None,
+        *,
+        is_still: bool = False,
+    ) -> Sums:
         """The likelihood's terms, and derivatives by the logarithms of the hyperparameters `free` and along `slopes` of variances.
 
         `slopes` (p, G) are derivatives of `variance` (G,) along all p directions, of which the first are those of `free`.
+        `is_still` leaves out all that is random of the processes.
         """
         if self._at(values) is not self:
-            return self._constant.sums(values, variance, free, slopes)
+            return self._constant.sums(values, variance, free, slopes, is_still=is_still)
         if slopes is None or not len(slopes):
-            return self._sums(*self._arguments(values, variance))
+            return self._sums(*self._arguments(values, variance, is_still=is_still))
         parts = []
         for begin in range(0, len(slopes), DIRECTIONS):
             some = slopes[begin : begin + DIRECTIONS]
-            part = self._sums(*self._arguments(values, variance, free[begin : begin + DIRECTIONS], some))
+            part = self._sums(*self._arguments(values, variance, free[begin : begin + DIRECTIONS], some, is_still=is_still))
             parts.append([terms[: 1 + len(some)] for terms in part[:3]])
         joined = [np.concatenate([first[:1], *(part[k][1:] for part in parts)]) for k, first in enumerate(parts[0])]
         return Sums(joined[0], joined[1], joined[2], part.n_used)

@@ -5,6 +5,12 @@ one, of observations y / s at x - d. The density of y is that of y / s times s^-
 s^(1-n) with a bias b that is integrated out under a flat prior, as b / s is the bias of y / s. By log s, by d and by atanh r of a
 correlation r all terms are differentiated by central differences. The density has a continuous second derivative by d where what
 the series observes has a slope: `check_sensors` asks for it.
+
+What is diffuse are p coefficients of a design X(s). A prior that is flat for them is not flat for those of s f: with it the score
+by log s has the mean -p / 2 if both sensors are alike, and the maximum depends on which of them is the reference. The restricted
+likelihood therefore has the factor |X'R^-1 X|^(1/2), R the covariance of the noise, over that at a scale in the middle of the
+search, so that variances are estimated as without it. The score then has the mean zero whatever these coefficients are, as that of
+the full likelihood has.
 """
 
 from __future__ import annotations
@@ -190,11 +196,19 @@ def sensor_sums(spec: Calibrated, values: FloatArray, variance: FloatArray, meth
     biased = np.array([reading is not None and reading.has_bias for reading in readings], dtype=float)
     tied = {name for part in spec.joint if isinstance(part, Correlated) for name in part.names}
 
+    middle = np.exp([(p.first + p.last) / 2 for p in spec.parameters[len(spec.parameters) - len(is_scale) :]])
+
     def at(numbers: FloatArray, along: Sequence[int] = (), noise: FloatArray = variance) -> tuple[FloatArray, int]:
-        sums = spec.calibrated(numbers, noise).sums(values[:n], variance, method, along=along)
+        model = spec.calibrated(numbers, noise)
+        sums = model.sums(values[:n], variance, method, along=along)
         parts, log = np.array([sums.log_det, sums.sse, sums.log_information]), np.log(np.where(is_scale, numbers, 1.0))
-        parts[0, 0] += 2 * float((counts - biased) @ log)
         parts[2, 0] -= 2 * float(biased @ log)
+        if method == "reml" and is_scale.any():
+            reference = spec.calibrated(np.where(is_scale, middle, numbers), noise)
+            rests = [one.log_det_at_rest(values[:n], noise, along) for one in (model, reference)]
+            parts[0] += rests[1] - rests[0]
+            log = np.log(np.where(is_scale, middle, 1.0))
+        parts[0, 0] += 2 * float((counts - biased) @ log)
         return parts, sums.n_used
 
     found = np.zeros((3, 1 + len(places)))

@@ -649,12 +649,7 @@ class Specification:
             places = along if along is not None else range(len(self.parameters)) if slopes else ()
             return sensor_sums(self, values, variance, method, places)
         program = self.program
-        chosen = [self.parameters[i] for i in along] if along is not None else list(self.parameters) if slopes else []
-        free = [p.index for p in chosen if not p.is_variance]
-        directions = np.zeros((len(chosen), len(variance)))
-        for d, p in enumerate(chosen):
-            if p.is_variance:
-                directions[d, p.index] = variance[p.index]
+        free, directions = self._directions(variance, along if along is not None else range(len(self.parameters)) if slopes else ())
         sums = program.sums(values, variance, free, directions)
         if method == "ml":
             of_start = program.log_det_of_start(values, variance, free, directions)
@@ -663,6 +658,22 @@ class Specification:
             alone = self._constraint.sums(values, variance, free, directions)
             sums = Sums(sums.log_det - alone.log_det, sums.sse, sums.log_information, sums.n_used - alone.n_used)
         return sums
+
+    def _directions(self, variance: FloatArray, along: Sequence[int]) -> tuple[list[int], FloatArray]:
+        """Hyperparameters among the components `along` of theta, and the slopes (p, G) of the variances by all."""
+        chosen = [self.parameters[i] for i in along]
+        directions = np.zeros((len(chosen), len(variance)))
+        for d, p in enumerate(chosen):
+            if p.is_variance:
+                directions[d, p.index] = variance[p.index]
+        return [p.index for p in chosen if not p.is_variance], directions
+
+    def log_det_at_rest(self, values: FloatArray, variance: FloatArray, along: Sequence[int]) -> FloatArray:
+        """log|R| + log|X'R^-1 X|, R the covariance of the noise, X the design of all that is diffuse; and its slopes (1 + p,)."""
+        program = self.program
+        if self.period is not None:  # a curve that does not change is closed already
+            program = replace(program, y=np.where(program.order < 0, np.nan, program.y), closed=False, unknown=1)
+        return program.sums(values, variance, *self._directions(variance, along), is_still=True).log_det
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
         """Terms of the restricted likelihood of candidates, NaN if there are none; None if they come one by one only."""

@@ -54,7 +54,8 @@ def dense(res, scale, bias):
     A = X.T @ np.linalg.solve(V, X)
     coef = np.linalg.solve(A, X.T @ np.linalg.solve(V, res.observations.y))
     rest = res.observations.y - X @ coef
-    return np.linalg.slogdet(V)[1] + np.linalg.slogdet(A)[1] + rest @ np.linalg.solve(V, rest), coef, X, V, rest
+    at_rest = np.linalg.slogdet((X.T / np.repeat(res.sigma.to_numpy() ** 2, [len(a), len(b)])) @ X)[1]
+    return np.linalg.slogdet(V)[1] + np.linalg.slogdet(A)[1] - at_rest + rest @ np.linalg.solve(V, rest), coef, X, V, rest
 
 
 @pytest.mark.parametrize("bias", [None, "estimate"])
@@ -70,12 +71,26 @@ def test_likelihood_scores_and_predictions_are_those_of_dense_algebra(bias, fitt
     ends = [dense(res, s * np.exp(0.1 + h), bias)[0] for h in (1e-4, -1e-4)]
     assert criterion.gradient(moved)[1][j] == pytest.approx((ends[0] - ends[1]) / 2e-4, rel=1e-4)
     assert np.abs(criterion.gradient(theta)[1]).max() < 1e-3
+    ends = np.array([[criterion.values((moved + h * e)[None])[0] for h in (1e-4, -1e-4)] for e in np.eye(len(theta))])
+    np.testing.assert_allclose(criterion.gradient(moved)[1], (ends[:, 0] - ends[:, 1]) / 2e-4, rtol=1e-5, atol=1e-5)
     _, coef, X, V, rest = dense(res, s, bias)
     fit_of_all = res.observations.y - np.repeat(res.sigma.to_numpy() ** 2, 40) * np.linalg.solve(V, rest)
     np.testing.assert_allclose(res.fittedvalues, fit_of_all, rtol=1e-6)
     assert len(coef) == X.shape[1]
     if bias:
         assert res.params["bias.b"] == pytest.approx(coef[2], rel=1e-6)
+
+
+@pytest.mark.parametrize("bias", [None, "estimate"])
+def test_which_series_is_the_reference_changes_nothing(bias, fitted):
+    res = sf.SmoothingSpline(pair(bias=bias)).fit() if bias else fitted
+    a, b = res.observations.readings
+    other = sf.observe(a.x, a.y, name="a", scale="estimate", bias=bias) + sf.observe(b.x, b.y, name="b")
+    swapped = sf.SmoothingSpline(other).fit()
+    s = res.params["scale.b"]
+    assert swapped.params["scale.a"] * s == pytest.approx(1, rel=1e-5)
+    np.testing.assert_allclose(swapped.sigma, res.sigma, rtol=1e-5)
+    assert swapped.bse["scale.a"] * s**2 == pytest.approx(res.bse["scale.b"], rel=1e-4)
 
 
 def test_the_fast_copy_is_the_specification_of_the_divided_observations():
