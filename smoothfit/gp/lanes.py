@@ -51,19 +51,20 @@ class Lanes:
         return values
 
     def information(self) -> FloatArray:
-        """Half the traces of P K_i P K_j by theta, (L, n_free, n_free)."""
+        """Half the traces of P K_i P K_j by theta, (L, n_free, n_free), as inner products of the whitened B K_i B'.
+
+        P K_i itself has entries as large as the condition of K where observations are exact, and their squares cancel: nothing is
+        left of the trace where the likelihood still has ten digits.
+        """
         B = self._W - self._Q @ (_transposed(self._Q) @ self._W)
-        P = _transposed(B) @ B
         correlations = Correlations(self._kernel, self._rows, self.values.length)
-        products = [
-            P * D[:, None, :] if D.ndim == 2 else P @ D
-            for D in first_derivatives(self._rows, self._parameters, self.values, correlations)
-        ]
+        derivatives = first_derivatives(self._rows, self._parameters, self.values, correlations)
+        whitened = [(B * D[:, None, :] if D.ndim == 2 else B @ D) @ _transposed(B) for D in derivatives]
         n_free, to_logs = self._parameters.n_free, self._parameters.to_logs
-        traces = np.empty((len(P), n_free, n_free))
-        for i, one in enumerate(products):
-            for j, other in enumerate(products[: i + 1]):
-                traces[:, i, j] = traces[:, j, i] = np.sum(one * _transposed(other), axis=(1, 2))
+        traces = np.empty((len(B), n_free, n_free))
+        for i, one in enumerate(whitened):
+            for j, other in enumerate(whitened[: i + 1]):
+                traces[:, i, j] = traces[:, j, i] = np.sum(one * other, axis=(1, 2))
         return self._told(to_logs.T @ traces @ to_logs / 2)
 
     def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:

@@ -354,3 +354,28 @@ def test_a_singular_covariance_has_no_terms():
         terms = engine.terms(np.zeros((1, 1)), order)
         assert np.isnan(terms.log_det.value).all()
         assert np.isnan(terms.sse[order]).all()
+
+
+def test_information_of_exact_observations_keeps_digits(mp):
+    """At length scales of up to 14 ranges of x, where K is nearly singular: entries of P K_i cancel there to an error of 444 %."""
+    MP, x = mp[0], np.linspace(0, 5, 14)
+    engine = sf.GaussianProcess(sf.gp.observe(x, np.sin(x), sd=0), kernel=sf.gp.Matern52()).fit(route="dense").engine
+    theta = np.array([[0.0], [1.5], [2.9]])
+    gaps = [[MP.sqrt(5) * abs(MP.mpf(a) - MP.mpf(b)) for b in x.tolist()] for a in x.tolist()]
+    found = engine.information(theta)[:, 0, 0].tolist()
+    for (at,), own, rtol in zip(theta.tolist(), found, (1e-8, 1e-5, 1e-2), strict=True):  # condition times rounding
+        length, n = MP.exp(MP.mpf(at)) * MP.mpf(float(engine.rows.x_unit[0])), len(x)
+        z = MP.matrix(gaps) / length
+        K = MP.matrix(n, n)
+        D = MP.matrix(n, n)
+        for i in range(n):
+            for j in range(n):
+                K[i, j] = (1 + z[i, j] + z[i, j] ** 2 / 3) * MP.exp(-z[i, j])
+                D[i, j] = z[i, j] ** 2 * (1 + z[i, j]) / 3 * MP.exp(-z[i, j])
+        inverse = MP.inverse(K)
+        weights = inverse * MP.ones(n, 1)
+        moved = (inverse - weights * weights.T / sum(weights)) * D
+        trace = sum(moved[i, i] for i in range(n))
+        square = sum(moved[i, j] * moved[j, i] for i in range(n) for j in range(n))
+        expected = float((square - trace**2 / (n - 1)) / 2)  # the amplitude is left out
+        assert own == pytest.approx(expected, rel=rtol)
