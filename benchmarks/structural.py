@@ -3,7 +3,8 @@
 python benchmarks/structural.py coverage|interventions [samples]
 
 coverage: local linear trends, and a walking level with a coefficient that walks, 400 observations, all parameters estimated.
-interventions: fit(interventions="auto") of 100 observations, clean, with a level shift in the middle, and with an outlier there.
+interventions: fit(interventions="auto") of 100 observations of each series, clean, and with a level shift, an outlier or a slope
+break in the middle.
 """
 
 import sys
@@ -18,7 +19,10 @@ PRIORS = {
     "walk": {"prior": sf.priors.IntegratedWiener(1)},
     "trend": {"prior": sf.priors.LocalLinearTrend(step=1)},
     "cubic spline": {"order": 2},
+    "two series": {"order": 2},
+    "values and slopes": {"order": 3},
 }
+BREAK, FARTHEST = 1.0, 5  # noise SDs by which a slope changes, and steps from there within which it is found
 
 
 def trend(rng):
@@ -66,29 +70,42 @@ def coverage(design, samples):
     return {name: float(np.mean(rates)) for name, rates in inside.items()}
 
 
-def series(kind, rng, n=100):
-    """Clean observations with noise of SD one."""
+def series(kind, rng, change, n=100):
+    """Observations with noise of SD one of a curve with a change, "shift", "outlier" or "break", in the middle."""
+    t, middle = np.arange(float(n)), n // 2
     walk = np.cumsum(0.3 * rng.standard_normal(n))
-    curves = {
-        "walk": walk,
-        "trend": walk + np.cumsum(np.cumsum(0.03 * rng.standard_normal(n))),
-        "cubic spline": 3 * np.sin(np.arange(n) / 12),
-    }
-    return curves[kind] + rng.standard_normal(n)
+    curves = {"walk": walk, "trend": walk + np.cumsum(np.cumsum(0.03 * rng.standard_normal(n)))}
+    f = curves.get(kind, 3 * np.sin(t / 12))
+    slope = np.cos(t / 12) / 4 + BREAK * (t >= middle) * (change == "break")
+    f = f + 5.0 * (t >= middle) * (change == "shift") + BREAK * np.maximum(t - middle, 0) * (change == "break")
+    y = f + rng.standard_normal(n) + 5.0 * (t == middle) * (change == "outlier")
+    obs = sf.observe(t, y, name="a")
+    if kind == "two series":
+        obs += sf.observe(t, f + 0.5 * rng.standard_normal(n), name="b")
+    if kind == "values and slopes":
+        obs += sf.observe(t, slope + 0.2 * rng.standard_normal(n), 1, name="b")
+    return obs
 
 
-def interventions(kind, samples, n=100):
-    """Fraction of clean series with an intervention, of level shifts and of outliers of 5 noise SDs that are found."""
-    found = {"clean": []}
+def found_near(names, change, is_alone, middle=50):
+    """Whether a change is among the names of interventions."""
+    if change == "clean":
+        return bool(names)
+    wide = {"shift": ("level", 1), "outlier": ("pulse" if is_alone else "pulse.a", 0), "break": ("slope", FARTHEST)}
+    label, steps = wide[change]
+    return bool(names & {f"{label}({middle + k})" for k in range(-steps, steps + 1)})
+
+
+def interventions(kind, samples):
+    """Fraction of clean series with an intervention, and of changes that are found."""
+    changes = ["clean", "shift", "outlier", *(["break"] if kind != "walk" else [])]
+    found = {change: [] for change in changes}
     for seed in range(samples):
-        y, t = series(kind, np.random.default_rng(seed)), np.arange(float(n))
-        cases = {"clean": 0 * t, "shift": 5.0 * (t >= n // 2), "outlier": 5.0 * (t == n // 2)}
-        for label, change in cases.items():
-            res = sf.SmoothingSpline(sf.observe(t, y + change), **PRIORS[kind]).fit(interventions="auto")
-            names = set(res.fitted.selection.p_values)
-            near = {f"level({n // 2 + k})" for k in (-1, 0, 1)} if label == "shift" else {f"pulse({n // 2})"}
-            found.setdefault(label, []).append(bool(names) if label == "clean" else bool(names & near))
-    return {label: float(np.mean(rates)) for label, rates in found.items()}
+        for change in changes:
+            obs = series(kind, np.random.default_rng(seed), change)
+            res = sf.SmoothingSpline(obs, **PRIORS[kind]).fit(interventions="auto")
+            found[change].append(found_near(set(res.fitted.selection.p_values), change, len(obs.readings) == 1))
+    return {change: float(np.mean(rates)) for change, rates in found.items()}
 
 
 if __name__ == "__main__":

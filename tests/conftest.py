@@ -119,6 +119,8 @@ class Dense:
     Functionals are (X_f, [C_i], [V_i]): their trend, covariances (n_f, n) with the observations and among themselves (n_f, n_f).
     """
 
+    has_slow_prior = False
+
     def __init__(self, y, X, kernels, fixed=None, relative=True, lower=-25.0, upper=25.0):
         self.y, self.X, self.kernels, self.relative = np.asarray(y, float), X, kernels, relative
         self.fixed = np.eye(len(y)) if fixed is None else fixed

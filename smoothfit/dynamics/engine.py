@@ -207,6 +207,11 @@ class EquationEngine:
         """The log variances (p,)."""
         return np.arange(self.n_system + len(self.free)) >= self.n_system
 
+    @property
+    def has_slow_prior(self) -> bool:
+        """It has not: coefficients are estimated, too."""
+        return False
+
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
         """Log-determinant and sum of squares at theta (L, p); derivatives stand in no closed form.
 

@@ -85,6 +85,10 @@ class Likelihood(Protocol):
     def is_size(self) -> npt.NDArray[np.bool_]:
         """Whether each entry of theta has Jeffreys' prior by `information`, given those that have not (p,)."""
 
+    @property
+    def has_slow_prior(self) -> bool:
+        """Whether an information matrix costs many passes, and those of all theta vary slowly: see `interpolated`."""
+
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density (L,) of the other entries at theta (L, p): length scales, periods, ratios."""
 
@@ -126,6 +130,11 @@ class Sized:
     def is_size(self) -> npt.NDArray[np.bool_]:
         """All (p,)."""
         return np.ones(len(self.names), np.bool_)
+
+    @property
+    def has_slow_prior(self) -> bool:
+        """It has not: the matrices cost little."""
+        return False
 
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """There are none: zeros (L,)."""

@@ -48,6 +48,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray, Frozen, frozen
 from .engine import Likelihood
+from .interpolated import InterpolatedPrior, Prior
 from .nodes import Density, Nodes, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
@@ -168,8 +169,11 @@ def is_on_a_lattice(engine: Likelihood) -> bool:
 
 def density_of(engine: Likelihood, start: FloatArray) -> Density:
     """The posterior density of theta, a bound of it where it is far below that at `start` (p,)."""
-    least = float(log_density(engine, start[None, :])[0]) - FARTHEST
-    function, highest = (lambda theta: log_density(engine, theta, least)), partial(highest_density, engine)
+    prior = prior_of(engine)
+    if engine.has_slow_prior and len(start) > 1:
+        prior = InterpolatedPrior(prior, len(start))
+    least = float(log_density(engine, start[None, :], prior=prior)[0]) - FARTHEST
+    function, highest = (lambda theta: log_density(engine, theta, least, prior)), partial(highest_density, engine, prior=prior)
     return Density(function, engine.lower, engine.upper, highest)
 
 
@@ -247,22 +251,30 @@ def is_narrow(engine: Likelihood, theta_hat: FloatArray) -> bool:
     return bool(half[0] > 0 and np.sum(1 / half) <= NARROW)
 
 
-def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf) -> FloatArray:
+def prior_of(engine: Likelihood) -> Prior:
+    """Log of Jeffreys' prior (L,) at theta (L, p), by an information matrix at each."""
+    sizes = np.flatnonzero(engine.is_size)
+
+    def prior(theta: FloatArray, log_likelihood: FloatArray) -> FloatArray:
+        return log_prior(engine.information(theta)[:, sizes[:, None], sizes], engine.count)
+
+    return prior
+
+
+def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf, prior: Prior | None = None) -> FloatArray:
     """Log posterior density of theta (L, p), up to a constant; NaN if it cannot be computed.
 
     If it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the
     logarithm of a variance is at most count / 2, and a determinant at most the product of its diagonal.
     """
-    sizes = np.flatnonzero(engine.is_size)
     density = engine.log_prior_of_shapes(theta) + log_likelihood(engine, theta)
-    bound: FloatArray = density + len(sizes) / 2 * np.log(engine.count / 2)
+    bound: FloatArray = density + np.count_nonzero(engine.is_size) / 2 * np.log(engine.count / 2)
     matters = np.flatnonzero(~(bound < least))
-    information = engine.information(theta[matters])[:, sizes[:, None], sizes]
-    bound[matters] = density[matters] + log_prior(information, engine.count)
+    bound[matters] = density[matters] + (prior or prior_of(engine))(theta[matters], density[matters])
     return bound
 
 
-def highest_density(engine: Likelihood, theta: FloatArray) -> FloatArray:
+def highest_density(engine: Likelihood, theta: FloatArray, prior: Prior | None = None) -> FloatArray:
     """As `log_density`, but a bound of it at points (L, p) where it is below that at another."""
     found = log_density(engine, theta, np.inf)
     order, highest = np.argsort(-found, kind="stable"), -np.inf
@@ -270,7 +282,7 @@ def highest_density(engine: Likelihood, theta: FloatArray) -> FloatArray:
         some = order[first : first + BATCH]
         if found[some[0]] < highest:
             break
-        found[some] = log_density(engine, theta[some])
+        found[some] = log_density(engine, theta[some], prior=prior)
         highest = max(highest, float(np.nanmax(found[some], initial=-np.inf)))
     return found
 

@@ -272,14 +272,14 @@ def agrees(nodes: Integers, weights: FloatArray) -> bool:
 
 def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
     """Nodes of the trapezoidal rule."""
-    points, values = scan(density, start)
+    points, values = scan(Density(density.highest, density.lower, density.upper), start)
     shape = shape_of(density, points[np.argmax(values)])
     lattice = Lattice(density, shape.mode, shape.axes * (STEP * np.sqrt(shape.sd[0] * shape.sd[1])))
     for halving in range(HALVINGS + 1):
         if halving:
             lattice.halve()
         lattice.grow([(0,) * len(start)])
-        cut = max(lattice.highest, values.max()) - CUT
+        cut = lattice.highest - CUT
         inside = np.linalg.solve(lattice.steps, (points[values > cut] - lattice.origin).T).T
         lattice.grow([tuple(k) for k in np.rint(inside).astype(int).tolist()])
         nodes, logs = lattice.high()

@@ -98,7 +98,8 @@ def variance_shares(results: HasParts, fittedvalues: FloatArray, name: str | Non
         for part in results.parts_of_curve(reading.deriv)
         if part not in results.coefficient_names
     }
-    parts |= {part: mean[mine[alike]] for part, _, mean, _ in results.parts_of_observations(None, reading.deriv)}
+    added = {part: mean[mine[alike]] for part, _, mean, _ in results.parts_of_observations(None, reading.deriv)}
+    parts |= {part: mean for part, mean in added.items() if mean.any()}
     y, fitted = observations.y[mine], fittedvalues[mine]
     other = fitted - np.sum(list(parts.values()), axis=0)
     if np.ptp(other) > ROUNDING * np.ptp(fitted):

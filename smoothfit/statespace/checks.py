@@ -13,7 +13,7 @@ from ..errors import DataError, IdentificationError, SamplingWarning, Specificat
 from ..markov.priors import OrnsteinUhlenbeck, Seasonal
 from ..markov.process import Prior, sum_of
 from ..observations import Observations
-from .effects import Intervention
+from .effects import Intervention, Pulse
 from .periodic import Phases
 
 
@@ -97,11 +97,27 @@ def checked_interventions(interventions: Any, observations: Observations) -> tup
                 f"{change.label(abscissa)} lies outside the observations, {abscissa.label_of_number(places.min())} .. "
                 f"{abscissa.label_of_number(places.max())}: its size is not identified; leave it out"
             )
+        if isinstance(change, Pulse) and change.series is not None:
+            _check_observed(change, observations)
     labels = [change.label(abscissa) for change in checked]
     for label in labels:
         if labels.count(label) > 1:
             raise SpecificationError(f"two interventions are called {label!r}; pass name= for one of them")
     return checked
+
+
+def _check_observed(pulse: Pulse, observations: Observations) -> None:
+    """Refuse a pulse of no series, of a series with an unknown scale, and at an x that its series does not observe."""
+    abscissa, label = observations.abscissa, pulse.label(observations.abscissa)
+    if pulse.series not in observations.names:
+        raise SpecificationError(
+            f"{label} is of the series {pulse.series!r}; the observations are named {', '.join(observations.names)}"
+        )
+    reading = observations[pulse.series]
+    if reading.has_scale:
+        raise SpecificationError(f"{label} is of a series with scale='estimate'; pass scale= as a number, or leave the pulse out")
+    if not pulse.is_at(reading.x, abscissa).any():
+        raise DataError(f"{label}: {pulse.series!r} has no observation there, so that its size is not identified; leave it out")
 
 
 def checked_regressors(

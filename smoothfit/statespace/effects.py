@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from .._frames import column_of, table_of
 from .._validation import FloatArray, check_finite, to_floats
@@ -150,7 +151,17 @@ class Intervention(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Pulse(Intervention):
-    """All observations at one x are off by an unknown amount, which is not part of f elsewhere.
+    """All observations of f at one x, or what one series observes there, are off by an unknown amount.
+
+    Parameters
+    ----------
+    x : number or time
+        Location, of the type of the observations' x and within their range.
+    name : str, optional
+        Name of its coefficient; ``pulse(x)`` by default, and ``pulse.<series>(x)`` of one series.
+    series : str, optional
+        The series that is off, in its own unit: of f, of a derivative or of integrals, whose x is the lower end. The pulse is
+        then no part of f. By default it is one, at this x alone, and observations of derivatives do not have it.
 
     Examples
     --------
@@ -160,9 +171,23 @@ class Pulse(Intervention):
     >>> res = sf.SmoothingSpline(sf.observe(x, y, sd=0.1), interventions=[sf.Pulse(7)]).fit()
     >>> print(res.params["pulse(7)"].round(1))
     2.0
+    >>> both = sf.observe(x, y, sd=0.1, name="a") + sf.observe(x, np.sin(x / 3), sd=0.1, name="b")
+    >>> res = sf.SmoothingSpline(both, interventions=[sf.Pulse(7, series="a")]).fit()
+    >>> print(res.params["pulse.a(7)"].round(1))
+    2.0
     """
 
     kind: ClassVar[str] = "pulse"
+    series: str | None = None
+
+    def label(self, abscissa: Abscissa) -> str:
+        """Name of the coefficient."""
+        label = super().label(abscissa)
+        return label if self.series is None or self.name else f"pulse.{self.series}{label.removeprefix('pulse')}"
+
+    def is_at(self, x: Any, abscissa: Abscissa) -> npt.NDArray[np.bool_]:
+        """Which of the x (n,) of observations are its own."""
+        return np.asarray(abscissa.points(x).minus(self.at(abscissa)) == 0)
 
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
         """Return one at x and zero elsewhere."""

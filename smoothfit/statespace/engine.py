@@ -282,6 +282,11 @@ class StateSpaceEngine(ABC):
         """Whether each entry of theta is the logarithm of a size, not of a length scale, period or ratio: (p,)."""
         return self.powers[self._places] > 0
 
+    @property
+    def has_slow_prior(self) -> bool:
+        """It has not: the matrices cost little."""
+        return False
+
     # Posteriors -----------------------------------------------------------------------------------------------------
 
     def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:

@@ -60,6 +60,11 @@ class MarkovEngine(StateSpaceEngine):
         """As of hyperparameters."""
         return np.array([float(self.specification.power_of(p)) for p in self.specification.parameters])
 
+    @property
+    def has_slow_prior(self) -> bool:
+        """If only sizes are estimated: a matrix takes two scores for each."""
+        return bool(self.is_size.all())
+
     @cached_property
     def reference(self) -> int | None:
         """The variance of the first series."""
@@ -121,8 +126,18 @@ class MarkovEngine(StateSpaceEngine):
         return found[0], found[1]
 
     def _scores(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        sums = self.specification.sums(*self.specification.split(whole), "reml", slopes=True)
-        return sums.log_det, sums.sse
+        """By the reference from the others: of e times all variances log_det is `count` larger, and sse 1 / e times as large."""
+        values, variance = self.specification.split(whole)
+        if self.reference is None:
+            sums = self.specification.sums(values, variance, "reml", slopes=True)
+            return sums.log_det, sums.sse
+        others = np.delete(np.arange(len(whole)), self.reference)
+        sums = self.specification.sums(values, variance, "reml", along=others.tolist())
+        found = np.zeros((2, 1 + len(whole)))
+        found[:, 0], found[:, 1 + others] = (sums.log_det[0], sums.sse[0]), (sums.log_det[1:], sums.sse[1:])
+        whole_slopes = np.array([self.count, -sums.sse[0]])
+        found[:, 1 + self.reference] = whole_slopes - found[:, 1 + others] @ self.powers[others] / 2
+        return found[0], found[1]
 
     def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Hessians by central differences of exact scores."""

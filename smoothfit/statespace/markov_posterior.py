@@ -275,6 +275,12 @@ class MarkovPosterior:
         """Regressors on which observations of f^(deriv), or of a series, depend."""
         return self.specification.dependents(deriv, name)
 
+    def pulses(self, deriv: int) -> tuple[str, ...]:
+        """Pulses of series that observe f^(deriv)."""
+        spec = self.specification
+        of_series = {label: spec.observations[str(pulse.series)] for label, pulse in spec.pulses.items()}
+        return tuple(label for label, reading in of_series.items() if reading.deriv == deriv and reading.upper is None)
+
     @property
     def regressors(self) -> tuple[str, ...]:
         """Names of the regressors."""

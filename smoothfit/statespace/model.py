@@ -283,10 +283,11 @@ class SmoothingSpline:
         robust : bool, str, list of str, or mapping from str to float or None
             Short for ``loss="student_t"`` (True), of some series, or of some with given degrees of freedom (None: estimated).
         interventions : {"auto"}, optional
-            Adds outliers (`Pulse`) and level shifts (`Level`) to the model, the most significant first, as long as a test of
-            the ratio of likelihoods, all parameters estimated with and without, has a p-value times the number of places and
-            kinds tested below 2.5 %. The summary lists them, and ``fitted.selection`` of the results has their p-values. For one
-            series of values of f, one at each x.
+            Adds outliers (`Pulse`, of one series if there are several), level shifts (`Level`) and, of curves with a slope,
+            slope breaks (`Slope`) to the model, the most significant first, as long as a test of the ratio of likelihoods, all
+            parameters estimated with and without, has a p-value times the number of places and kinds tested below 2.5 %. The
+            summary lists them, and ``fitted.selection`` of the results has their p-values. Each series has one observation at
+            each x.
 
         Returns
         -------
@@ -341,6 +342,8 @@ class SmoothingSpline:
             options = {"lam": lam is not None, "bandwidth": bandwidth is not None, "edf": edf is not None, "robust": bool(free)}
             period = None if self.specification is None else self.specification.period
             check_selectable(self.observations, period, method, options)
+            if self.specification is not None:
+                warn_of_fast_seasons(self.specification.prior, self.observations)
             return self._with_selection(method)
         if is_zero(lam):
             only_one(1.0, bandwidth, edf)
@@ -354,7 +357,7 @@ class SmoothingSpline:
         return found
 
     def _with_selection(self, method: str) -> SmoothingSplineResults:
-        """Fit with the outliers and level shifts that are significant."""
+        """Fit with the outliers, level shifts and slope breaks that are significant."""
 
         def fit(added: tuple[Intervention, ...], by: str) -> SmoothingSplineResults:
             return (self._with_interventions(added) if added else self)._fit(by, None, {})

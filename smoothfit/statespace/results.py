@@ -217,7 +217,7 @@ class SmoothingSplineResults(Estimated):
         return tuple(name for name in self.component_names if self.fitted.posterior.component_smoothness(name) >= deriv)
 
     def parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
-        """Return name, x, means and variances of what regressors add to observations, at x or where they were observed.
+        """Return name, x, means and variances of what regressors and pulses of series add to observations, at x or where observed.
 
         Examples
         --------
@@ -230,7 +230,7 @@ class SmoothingSplineResults(Estimated):
         [('promotion', [2.0, 0.0])]
         """
         posterior, abscissa = self.fitted.posterior, self.observations.abscissa
-        names = posterior.dependents(deriv)
+        names = (*posterior.dependents(deriv), *(posterior.pulses(deriv) if x is None else ()))
         asked = None if x is None else abscissa.asked(x)
         if not names or (asked is not None and asked.table is None):
             return []

@@ -1,14 +1,16 @@
-"""Outliers and level shifts that a fit adds by itself, one by one.
+"""Outliers, level shifts and slope breaks that a fit adds by itself, one by one.
 
-The observation and the level shift with the largest auxiliary residual are tried, as a `Pulse` and as a `Level`: the model is
-estimated with each by the full likelihood l. Of n observations, with m residual degrees of freedom,
+The observation, the level shift and the slope break with the largest auxiliary residual are tried, as a `Pulse` of its series, as a
+`Level` and as a `Slope`: the model is estimated with each by the full likelihood l. Of n observations, with m residual degrees of
+freedom,
 
-    t^2 = m (exp(2 (l_1 - l_0) / n) - 1),   p = 2 k P(|T_m| > t),
+    t^2 = m (exp(2 (l_1 - l_0) / n) - 1),   p = c k P(|T_m| > t),
 
-k the number of places tested of that kind, and 2 for both kinds (Bonferroni). The smaller p-value counts: up to `LEVEL` that
-intervention is added, and the search goes on. Unlike auxiliary residuals, the likelihood sees that a curve which wandered only in
-order to follow a shift need not wander beside it. If the full likelihood is unbounded, as it may be if a noise vanishes, p is that
-of auxiliary residuals.
+k the number of places tested of that kind and c that of kinds (Bonferroni): 3, or 2 of curves without a slope. The smallest p-value
+counts: up to `LEVEL` that intervention is added, and the search goes on. Of a pulse n is the number of observations of its series,
+and m the same fraction of all degrees of freedom. Unlike auxiliary residuals, the likelihood includes that a curve which wandered
+only in order to follow a shift need not wander beside it. If the full likelihood is unbounded, as it may be if a noise vanishes, p
+is that of auxiliary residuals.
 
 A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models"; P. de Jong and J. Penzer
 (1998), "Diagnosing shocks in time series".
@@ -16,23 +18,24 @@ A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-compon
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from scipy import stats
 
-from ..errors import ConvergenceError, SpecificationError
+from ..errors import ConvergenceError, ExactSeriesWarning, SpecificationError
 from ..markov.criteria import LIKELIHOODS
-from ..observations import Observations
+from ..observations import Observations, Readings
 from ..results.outliers import most_significant
 from ..results.protocols import Residuals
-from .effects import Intervention, Level, Pulse
+from .effects import Intervention, Level, Pulse, Slope
 
 LEVEL = 0.025  # nominal: of clean series 0 to 3 % get an intervention, see benchmarks/structural.py
 MOST = 20  # interventions that are added
-KINDS: dict[str, type[Intervention]] = {"observation": Pulse, "level shift": Level}
+KINDS: dict[str, type[Intervention]] = {"level shift": Level, "slope break": Slope}  # beside pulses
 
 
 class Fitted(Residuals, Protocol):
@@ -69,14 +72,16 @@ class Selection:
 
 def check_selectable(observations: Observations, period: float | None, method: str, excluded: dict[str, bool]) -> None:
     """Refuse what the search for interventions does not go with; `excluded` are options of the fit that are given."""
-    reading, *others = observations.readings
     remedy = "see outliers(), and pass interventions= to SmoothingSpline"
-    if others:
-        what = f"one series, and there are {len(observations.readings)}"
-    elif reading.deriv or reading.upper is not None or reading.resolution is not None:
-        what = f"values of f without resolution=, and {reading.name!r} observes {reading.label}"
-    elif len(np.unique(observations.points.keys)) < len(reading):
-        what = "one observation at each x"
+    refused: dict[str, Callable[[Readings], bool]] = {
+        "values without resolution=": lambda reading: reading.resolution is not None,
+        "a number for scale=": lambda reading: reading.has_scale,
+        "one observation of a series at each x": lambda reading: len(np.unique(reading.x)) < len(reading),
+    }
+    pairs = ((what, reading) for what in refused for reading in observations.readings)
+    found = [(what, reading.name) for what, reading in pairs if refused[what](reading)]
+    if found:
+        what = f"{found[0][0]}, unlike {found[0][1]!r}"
     elif period is not None:
         what = "a curve without period="
     elif method not in LIKELIHOODS:
@@ -97,7 +102,9 @@ def select(fit: Callable[[tuple[Intervention, ...], str], Any], method: str) -> 
     added: dict[str, Intervention] = {}
     p_values: dict[str, float] = {}
     while len(added) < MOST:
-        p, name, change = _next(fit, method, added)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExactSeriesWarning)  # reported of the last fit
+            p, name, change = _next(fit, method, added)
         if p > LEVEL:
             break
         added[name], p_values[name] = change, p
@@ -111,14 +118,22 @@ def _next(
     changes, found = tuple(added.values()), []
     plain = _largest(fit, changes)
     results = fit(changes, method) if plain is None else plain
-    for row in most_significant(results).to_dict("records"):
-        if row["kind"] in KINDS:
-            change = KINDS[row["kind"]](row["x"])
-            name = change.label(results.observations.abscissa)
-            larger = None if plain is None or name in added else _largest(fit, (*changes, change))
-            p = row["p_value"] if larger is None else row["places"] * _tail(results, larger)
-            found.append((min(1.0, len(KINDS) * p) if name not in added else 1.0, name, change))
+    rows = most_significant(results)
+    for row in rows.to_dict("records"):
+        change = _change(row, results.observations)
+        name = change.label(results.observations.abscissa)
+        larger = None if plain is None or name in added else _largest(fit, (*changes, change))
+        p = row["p_value"] if larger is None else row["places"] * _tail(results, larger, row["name"])
+        found.append((min(1.0, len(rows) * p) if name not in added else 1.0, name, change))
     return min(found, key=lambda one: one[0])
+
+
+def _change(row: Mapping[Hashable, Any], observations: Observations) -> Intervention:
+    """The intervention that explains an auxiliary residual."""
+    if row["kind"] in KINDS:
+        return KINDS[row["kind"]](row["x"])
+    is_alone = len(observations.readings) == 1 and observations.readings[0].deriv == 0
+    return Pulse(row["x"], series=None if is_alone else row["name"])
 
 
 def _largest(fit: Callable[[tuple[Intervention, ...], str], Any], changes: tuple[Intervention, ...]) -> Any:
@@ -129,9 +144,18 @@ def _largest(fit: Callable[[tuple[Intervention, ...], str], Any], changes: tuple
         return None
 
 
-def _tail(smaller: Fitted, larger: Fitted) -> float:
-    """P-value of one coefficient by the ratio of likelihoods; by Student's t, as in a regression, if an SD is estimated."""
-    ratio, df = 2 * max(0.0, larger.llf - smaller.llf), larger.df_interval
+def _tail(smaller: Fitted, larger: Fitted, series: str) -> float:
+    """P-value of one coefficient, of the curve or of a series, by the ratio of likelihoods.
+
+    By Student's t, as in a regression, if an SD is estimated. Of a pulse it is that of its series, with its fraction of the degrees
+    of freedom.
+    """
+    observations, df = larger.observations, larger.df_interval
+    ratio, n = 2 * max(0.0, larger.llf - smaller.llf), len(observations)
+    if series:
+        reading = observations[series]
+        df = df * len(reading) / n if reading.sd is None else np.inf
+        n = len(reading)
     if np.isinf(df):
         return float(stats.chi2.sf(ratio, 1))
-    return float(2 * stats.t.sf(np.sqrt(df * np.expm1(ratio / len(larger.observations))), df))
+    return float(2 * stats.t.sf(np.sqrt(df * np.expm1(ratio / n)), df))

@@ -35,7 +35,7 @@ from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
 from ..results.exact import is_stuck
 from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors, with_harmonics
-from .effects import RegressedPoints
+from .effects import Intervention, Pulse, RegressedPoints
 from .extent import LOG, SMALLEST_SD, Extent, Parameter, has_level, power_of
 from .general_search import REMEDY
 from .periodic import Phases, distances
@@ -95,10 +95,12 @@ class Specification:
         self.unknown = tuple(reading.name for reading in observations.readings if reading.sd is None)
         if len(self.unknown) + 1 > MOST_GROUPS:
             raise DataError(f"{len(self.unknown)} series have an unknown noise SD; at most {MOST_GROUPS - 1} can")
-        taken = ("q", *self.intervention_labels, *(p.name for p in self.hyperparameters))
+        labels = (change.label(observations.abscissa) for change in self.interventions)
+        taken = ("q", *labels, *(p.name for p in self.hyperparameters))
         self._regressors, self._regressor_units = checked_regressors(regressors or {}, observations, taken)
         check_acting(self.varying, self._regressors, observations)
         self._add_biases()
+        self._add_pulses()
         check_sensors(self)
         self._check_period()
         self.prior = self._told_apart()
@@ -225,12 +227,12 @@ class Specification:
 
     @cached_property
     def effects(self) -> tuple[str, ...]:
-        """Names of the constant coefficients: regressors, biases of series, then interventions."""
+        """Names of the constant coefficients: regressors, biases and pulses of series, then interventions of the curve."""
         return (*(name for name in self._regressors if name not in self.varying), *self.intervention_labels)
 
     @cached_property
     def _constant(self) -> list[int]:
-        """Places of the regressors and biases with a constant coefficient."""
+        """Places of the regressors, biases and pulses with a constant coefficient."""
         return [j for j, name in enumerate(self._regressors) if name not in self.varying]
 
     def _processes(self) -> Processes:
@@ -244,8 +246,20 @@ class Specification:
 
     @property
     def regressors(self) -> tuple[str, ...]:
-        """Names of the regressors, which come before the biases among those columns."""
-        return tuple(self._regressors)[: len(self._regressors) - len(self.biased)]
+        """Names of the regressors, which come before biases and pulses among those columns."""
+        return tuple(self._regressors)[: len(self._regressors) - len(self.biased) - len(self.pulses)]
+
+    @cached_property
+    def pulses(self) -> dict[str, Pulse]:
+        """Interventions of one series each, by their names."""
+        abscissa = self.observations.abscissa
+        pulses = [one for one in self.interventions if isinstance(one, Pulse) and one.series is not None]
+        return {pulse.label(abscissa): pulse for pulse in pulses}
+
+    @cached_property
+    def _changes(self) -> tuple[Intervention, ...]:
+        """Interventions of the curve."""
+        return tuple(change for change in self.interventions if getattr(change, "series", None) is None)
 
     def columns(self, n: int, known: Mapping[str, FloatArray], name: str | None) -> FloatArray:
         """Scaled regressors and biases of n observations of a series: those known, (n,) each, and zero for others."""
@@ -270,15 +284,15 @@ class Specification:
 
     @cached_property
     def intervention_labels(self) -> tuple[str, ...]:
-        """Names of the interventions."""
-        return tuple(change.label(self.observations.abscissa) for change in self.interventions)
+        """Names of the interventions of the curve."""
+        return tuple(change.label(self.observations.abscissa) for change in self._changes)
 
     @cached_property
     def effect_units(self) -> FloatArray:
         """Units of the coefficients."""
         y_unit, x_unit = self.scale.y_unit, self.scale.x_unit
         units = [y_unit / self._regressor_units[name] for name in self._regressors if name not in self.varying]
-        return np.array(units + [y_unit * x_unit**change.x_power for change in self.interventions])
+        return np.array(units + [y_unit * x_unit**change.x_power for change in self._changes])
 
     # Units ------------------------------------------------------------------------------------------------------------
 
@@ -337,6 +351,16 @@ class Specification:
             if label in self._regressors:
                 raise SpecificationError(f"a regressor is called {label!r}, as the bias of a series is; rename it")
             self._regressors[label], self._regressor_units[label] = (series == self.observations.names.index(name)) / unit, unit
+
+    def _add_pulses(self) -> None:
+        """Likewise of each pulse of one series: one where that series is off."""
+        observations = self.observations
+        for label, pulse in self.pulses.items():
+            reading, column = observations[str(pulse.series)], np.zeros(self.nobs)
+            unit = self.scale.y_unit / self.unit_of(reading)
+            mine = observations.series == observations.names.index(reading.name)
+            column[mine] = pulse.is_at(reading.x, observations.abscissa) / unit
+            self._regressors[label], self._regressor_units[label] = column, unit
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
@@ -435,9 +459,9 @@ class Specification:
         return getattr(self.prior, "names", (self.prior.label,))
 
     def intervention_columns(self, start: Points | None, end: Points, deriv: int, component: str | None = None) -> FloatArray:
-        """Design of each intervention: shape (n, interventions)."""
-        columns = np.zeros((len(end.coarse), len(self.interventions)))
-        for j, (change, label) in enumerate(zip(self.interventions, self.intervention_labels, strict=True)):
+        """Design of each intervention of the curve: shape (n, interventions)."""
+        columns = np.zeros((len(end.coarse), len(self._changes)))
+        for j, (change, label) in enumerate(zip(self._changes, self.intervention_labels, strict=True)):
             if component not in (None, label):
                 continue
             at = change.at(self.observations.abscissa)
@@ -508,7 +532,7 @@ class Specification:
         acting = regressors * factor[:, None] * (scale.y_unit / unit)
         effects[:, : len(self._constant)] = acting[:, self._constant]
         process += self._varying_rows(acting)
-        if self.interventions:
+        if self._changes:
             effects[:, len(self._constant) :] = self.intervention_columns(start if is_span else None, end, reading.deriv)
         kind = np.int8(VALUE if not is_span else INTEGRAL if reading.deriv == OF_INTEGRAL else DIFFERENCE)
         group = self.unknown.index(reading.name) if reading.sd is None else len(self.unknown)
@@ -555,7 +579,7 @@ class Specification:
             acting = end.regressors * (self.scale.y_unit / self.scale.of(deriv))
             effects[:, : len(self._constant)] = acting[:, self._constant]
             process += self._varying_rows(acting)
-        if self.interventions:
+        if self._changes:
             effects[:, len(self._constant) :] = self.intervention_columns(start, end, deriv, component)
         return Functionals(
             end if start is None else start,

@@ -296,6 +296,10 @@ class WienerPosterior:
         """Regressors on which observations depend: none."""
         return ()
 
+    def pulses(self, deriv: int) -> tuple[str, ...]:
+        """Pulses of series: none."""
+        return ()
+
     @property
     def regressors(self) -> tuple[str, ...]:
         """None."""

@@ -110,6 +110,7 @@ class Effects:
     """Independent effects with known variances l_i exp(theta) and observations with noise of unknown variance, without trend."""
 
     names, lower, upper, relative = ("ratio",), np.array([-20.0]), np.array([20.0]), True
+    has_slow_prior = False
 
     def __init__(self, y, sizes):
         self.y, self.sizes, self.count = y, sizes, len(y)

@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.datasets import nile
 
 import smoothfit as sf
-from smoothfit.errors import ConvergenceError, MisfitWarning, SpecificationError
+from smoothfit.errors import ConvergenceError, DataError, MisfitWarning, SpecificationError
 from smoothfit.markov import priors as pri
 
 T = np.arange(100.0)
@@ -40,7 +40,8 @@ def test_a_shift_and_an_outlier_are_found_and_reported(options):
     ratio = 2 * (both.llf - without.llf)
     places = np.isfinite(without.resid_standardized).sum() if kind is sf.Pulse else len(without._changes()[0].x)
     df = res.df_interval
-    expected = 4 * places * stats.t.sf(np.sqrt(df * np.expm1(ratio / 100)), df)
+    kinds = 3 if "prior" not in options else 2
+    expected = 2 * kinds * places * stats.t.sf(np.sqrt(df * np.expm1(ratio / 100)), df)
     assert res.fitted.selection.p_values[last] == pytest.approx(expected, rel=1e-4)
     text = " ".join(res.summary().as_text().split())
     assert "interventions='auto' added: " in text
@@ -100,13 +101,10 @@ def test_interventions_that_are_given_stay_and_times_are_times():
 
 def test_what_the_search_does_not_go_with_is_named_with_the_way_out():
     y, one = sine(), sf.observe(T, sine(), name="a")
-    slopes = sf.observe(T, y, 1, name="a")
     refused = [
-        (one + sf.observe(T, y, name="b"), {}, {}, "needs one series, and there are 2; see outliers"),
-        (slopes, {"prior": pri.Matern(2.5)}, {}, "'a' observes f'; see"),
-        (sf.observe_integral(T, T + 1, y, name="a"), {}, {}, "'a' observes "),
-        (sf.observe(T, y, resolution=0.1), {}, {}, "values of f without resolution="),
-        (sf.observe(np.repeat(T[:50], 2), y), {}, {}, "needs one observation at each x"),
+        (one + sf.observe(T, y, name="b", resolution=0.1), {}, {}, "values without resolution=, unlike 'b'; see outliers"),
+        (one + sf.observe(T, y, name="b", scale="estimate"), {}, {}, "a number for scale=, unlike 'b'"),
+        (sf.observe(np.repeat(T[:50], 2), y), {}, {}, "needs one observation of a series at each x, unlike 'f'"),
         (one, {"period": 100.0}, {}, "needs a curve without period="),
         (one, {}, {"method": "gcv"}, "needs a likelihood; pass method='reml' or 'ml'"),
         (one, {}, {"lam": 1.0}, "needs a fit without lam; leave lam out, or see outliers"),
@@ -117,6 +115,87 @@ def test_what_the_search_does_not_go_with_is_named_with_the_way_out():
             sf.SmoothingSpline(obs, **options).fit(interventions="auto", **fit)
     with pytest.raises(SpecificationError, match="interventions is"):
         sf.SmoothingSpline(one).fit(interventions=[sf.Level(5.0)])
+
+
+@pytest.mark.parametrize(("sd", "n_series"), [(None, 1), (1e-3, 1), (1e-3, 2)])
+def test_a_change_of_slope_is_recovered_from_exact_observations(sd, n_series):
+    x = 3 + T[:40] / 7
+    line = -0.5 + 0.1 * x + 2 * np.maximum(x - x[17], 0)
+    obs = sf.observe(x, line, sd=sd, name="a")
+    if n_series == 2:
+        obs += sf.observe(x, line, sd=sd, name="b")
+    res = sf.SmoothingSpline(obs).fit(interventions="auto")
+    (name,) = res.effect_names
+    assert name.startswith("slope(5.4")
+    assert res.params[name] == pytest.approx(2, abs=1e-8)
+    np.testing.assert_allclose(res.predict(x, 1), np.where(x < x[17], 0.1, 2.1), atol=1e-8)
+
+
+def two_series(seed=0):
+    """Values with noise of SD 1, and slopes with noise of SD 0.2, of a sine whose slope changes at 50; one slope is off by 2."""
+    rng = np.random.default_rng(seed)
+    a = 3 * np.sin(T / 12) + 1.0 * np.maximum(T - 50, 0) + rng.standard_normal(100)
+    b = np.cos(T / 12) / 4 + 1.0 * (T >= 50) + 0.2 * rng.standard_normal(100) + 2.0 * (T == 30)
+    return sf.observe(T, a, name="a") + sf.observe(T, b, 1, name="b")
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of the model without either
+def test_an_outlier_of_one_series_and_a_break_of_the_curve_are_found():
+    """P-values of pulses are those of their series: n_b observations, and as large a part of the degrees of freedom."""
+    res = sf.SmoothingSpline(two_series(), order=3).fit(interventions="auto")
+    assert res.effect_names == ("pulse.b(30)", "slope(50)")
+    given = sf.SmoothingSpline(two_series(), order=3, interventions=[sf.Slope(50.0), sf.Pulse(30.0, series="b")]).fit()
+    assert res.llf == pytest.approx(given.llf, abs=1e-7)
+    p_values, plain = res.fitted.selection.p_values, sf.SmoothingSpline(two_series(), order=3).fit("ml")
+    assert list(p_values) == ["pulse.b(30)", "slope(50)"]
+    larger = sf.SmoothingSpline(two_series(), order=3, interventions=[sf.Pulse(30.0, series="b")]).fit("ml")
+    df = larger.df_interval / 2
+    t = np.sqrt(df * np.expm1(2 * (larger.llf - plain.llf) / 100))
+    places = np.isfinite(plain.resid_standardized).sum()
+    assert p_values["pulse.b(30)"] == pytest.approx(3 * places * 2 * stats.t.sf(t, df), rel=1e-4)
+    shares = res.variance_shares("b")
+    assert shares["share"].sum() == pytest.approx(1, abs=1e-12)
+    assert shares["variance"]["pulse.b(30)"] == pytest.approx(0.0099 * res.params["pulse.b(30)"] ** 2, rel=1e-9)
+    assert "pulse.b(30)" not in res.variance_shares("a").index
+
+
+def test_a_pulse_of_a_series_is_a_regressor_of_one_observation():
+    """In units of the series, whatever it observes; no part of the curve, nor of new observations of a stream."""
+    x, sd = T[:30] / 3, 0.1
+    noise = sd * np.random.default_rng(2).standard_normal((4, 30))
+    obs = sf.observe(x, np.cos(x) + noise[0], sd=sd, name="f")
+    obs += sf.observe_integral(x, x + 0.5, 0.5 * np.cos(x) + noise[1], sd=sd, name="sums")
+    obs += sf.observe_integral(x, x + 0.5, np.cos(x) + noise[2], sd=sd, mean=True, name="means")
+    obs += sf.observe(x, -np.sin(x) + noise[3], 1, sd=sd, name="slopes")
+    prior = pri.IntegratedWiener(3)
+    pulses = [sf.Pulse(x[10], f"p{name}", name) for name in obs.names]
+    res = sf.SmoothingSpline(obs, prior=prior, interventions=pulses).fit()
+    columns = {f"p{name}": 1.0 * (np.arange(120) == 30 * i + 10) for i, name in enumerate(obs.names)}
+    alike = sf.SmoothingSpline(obs, prior=prior, regressors=columns).fit()
+    assert res.llf == pytest.approx(alike.llf, abs=1e-9)
+    for name in obs.names:
+        assert res.params[f"p{name}"] == pytest.approx(alike.params[f"p{name}"], rel=1e-7)
+        assert res.bse[f"p{name}"] == pytest.approx(alike.bse[f"p{name}"], rel=1e-6)
+    np.testing.assert_allclose(res.predict(x), alike.predict(x), atol=1e-9)
+    assert res.component_names == ("wiener",)
+    parts = res.components().set_index("component")
+    assert parts.loc["pf", "mean"].abs().sum() == pytest.approx(abs(res.params["pf"]), rel=1e-12)
+    more = sf.observe([10.2], [np.cos(10.2)], sd=sd, name="f")
+    online = [one.online(lag=5) for one in (res, alike)]
+    online[0].append(more)
+    online[1].append(more, regressors={name: [0.0] for name in columns})
+    assert online[0].predict(10.0) == pytest.approx(online[1].predict(10.0), abs=1e-9)
+
+
+def test_pulses_that_nothing_identifies_are_named():
+    obs = two_series()
+    for pulse, error, message in (
+        (sf.Pulse(3.0, series="c"), SpecificationError, r"pulse.c\(3\) is of the series 'c'; the observations are named a, b"),
+        (sf.Pulse(3.5, series="b"), DataError, r"pulse.b\(3.5\): 'b' has no observation there"),
+        (sf.Pulse(3, series="s"), SpecificationError, "is of a series with scale='estimate'; pass scale= as a number"),
+    ):
+        with pytest.raises(error, match=message):
+            sf.SmoothingSpline(obs + sf.observe(T, obs.y[:100], name="s", scale="estimate"), order=3, interventions=[pulse])
 
 
 def test_shares_of_variance_sum_to_one_and_are_covariances():

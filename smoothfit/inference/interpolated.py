@@ -1,0 +1,93 @@
+"""A log prior density that is computed at some points and interpolated at the others.
+
+Jeffreys' prior costs an information matrix at each point, which may take many passes through the observations, and varies slowly:
+of the logarithms of sizes it has the scale of one, whatever the scale of the posterior. Points are computed in rounds, each the
+points farthest from all that were computed before; they are interpolated by cubic radial basis functions with a linear trend (M.
+Buhmann 2003, *Radial Basis Functions*), which continue linearly. The first round of which the interpolant, made without it, was
+right to `ERROR` ends the rounds: all other points are then interpolated. Where the posterior density is below exp(-CUT) of its
+height nothing is computed.
+
+Tails of intervals change by about as large a fraction of themselves, as by the nodes of negligible weight that are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import RBFInterpolator
+
+from .._validation import FloatArray
+
+Prior = Callable[[FloatArray, FloatArray], FloatArray]  # log prior (L,) at theta (L, p), beside the log likelihood (L,)
+ERROR = 0.01  # of a log density
+CUT = 9.0  # fall of the log density beyond which it is not computed
+FEWEST, ROUND = 6, 2  # points that are interpolated at least, and points of a round, in units of the number of variables
+LEAST = 1e-3  # distance in logarithms of sizes at which points are one
+
+
+class InterpolatedPrior:
+    """The log of a prior density of p variables, where it is asked for; it is computed by `exact`."""
+
+    def __init__(self, exact: Prior, p: int):
+        self.exact = exact
+        self.points, self.values = np.empty((0, p)), np.empty(0)
+        self.highest = -np.inf  # of the log posterior density
+
+    def __call__(self, theta: FloatArray, log_likelihood: FloatArray) -> FloatArray:
+        """Log prior density (L,) at theta (L, p)."""
+        found, left = np.full(len(theta), np.nan), np.arange(len(theta))
+        while len(left):
+            guess = self._guess(theta[left])
+            height = log_likelihood[left] + guess
+            highest = max(self.highest, float(np.nanmax(height, initial=-np.inf)))
+            matter = np.flatnonzero(~(height < highest - CUT))
+            chosen = matter[self._farthest(theta[left[matter]])]
+            if not len(chosen):
+                found[left] = guess
+                break
+            rows = left[chosen]
+            found[rows] = self.exact(theta[rows], log_likelihood[rows])
+            self._add(theta[rows], found[rows], log_likelihood[rows])
+            left = np.delete(left, chosen)
+            if np.all(np.abs(found[rows] - guess[chosen]) < ERROR):
+                found[left] = self._guess(theta[left])
+                break
+        return found
+
+    def _guess(self, theta: FloatArray) -> FloatArray:
+        """Interpolated values (L,); NaN but at known points if these are too few."""
+        n, p = self.points.shape
+        if n < FEWEST * p or np.linalg.matrix_rank(self.points - self.points.mean(axis=0)) < p:
+            apart = self._distances(theta)
+            is_known = apart.min(axis=1, initial=np.inf) <= LEAST
+            found = np.full(len(theta), np.nan)
+            found[is_known] = self.values[apart[is_known].argmin(axis=1)] if n else np.nan
+            return found
+        centre = self.points.mean(axis=0)
+        return np.asarray(RBFInterpolator(self.points - centre, self.values, kernel="cubic", degree=1)(theta - centre))
+
+    def _distances(self, theta: FloatArray) -> FloatArray:
+        """Of theta (L, p) from the known points, (L, n)."""
+        return np.asarray(np.linalg.norm(theta[:, None] - self.points, axis=2))
+
+    def _farthest(self, theta: FloatArray) -> npt.NDArray[np.int64]:
+        """Places of the points of the next round among theta (L, p): those farthest from known ones and from each other."""
+        p = theta.shape[1]
+        missing = FEWEST * p - len(self.points)
+        apart = self._distances(theta).min(axis=1, initial=np.inf)
+        chosen: list[int] = []
+        while len(chosen) < min(max(ROUND * p, missing), len(theta)):
+            place = int(np.argmax(apart))
+            if not apart[place] > LEAST:
+                break
+            chosen.append(place)
+            apart = np.minimum(apart, np.linalg.norm(theta - theta[place], axis=1))
+        return np.array(chosen, np.int64)
+
+    def _add(self, theta: FloatArray, values: FloatArray, log_likelihood: FloatArray) -> None:
+        """Take what was computed at theta (L, p), but where the density is zero or cannot be computed."""
+        known = np.isfinite(values)
+        self.points, self.values = np.vstack([self.points, theta[known]]), np.append(self.values, values[known])
+        self.highest = max(self.highest, float(np.nanmax((log_likelihood + values)[known], initial=-np.inf)))

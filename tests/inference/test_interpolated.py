@@ -1,0 +1,78 @@
+"""A prior density that is interpolated between information matrices."""
+
+import numpy as np
+import pytest
+
+import smoothfit as sf
+from smoothfit.inference.interpolated import CUT, ERROR, InterpolatedPrior
+from smoothfit.markov import priors as pri
+from smoothfit.statespace.markov_engine import MarkovEngine
+
+
+def bend(theta):
+    """A log prior of sizes: it rises and falls with slopes up to one."""
+    return -np.logaddexp(0, theta).sum(axis=1) / 2 + np.logaddexp(0, -theta @ np.ones(theta.shape[1]))
+
+
+@pytest.mark.parametrize("p", [2, 3])
+def test_few_points_are_computed_and_the_others_are_right(p):
+    asked = []
+
+    def exact(theta, log_likelihood):
+        asked.append(theta)
+        return bend(theta)
+
+    theta = np.random.default_rng(p).standard_normal((600, p)) * np.array([0.3, 1.5, 2.0])[:p]
+    log_likelihood = -((theta / np.array([0.3, 1.5, 2.0])[:p]) ** 2).sum(axis=1) / 2
+    prior = InterpolatedPrior(exact, p)
+    found = prior(theta, log_likelihood)
+    matter = log_likelihood + bend(theta) > (log_likelihood + bend(theta)).max() - CUT
+    assert len(np.concatenate(asked)) < 200
+    assert np.abs(found - bend(theta))[matter].max() < 6 * ERROR
+    assert np.sqrt(np.mean((found - bend(theta))[matter] ** 2)) < ERROR
+    n_asked = len(np.concatenate(asked))
+    np.testing.assert_allclose(prior(theta[:50], log_likelihood[:50]), found[:50], atol=6 * ERROR)
+    np.testing.assert_allclose(prior(asked[0], np.zeros(len(asked[0]))), bend(asked[0]), atol=1e-9)
+    assert len(np.concatenate(asked)) <= n_asked + 12
+
+
+def test_a_point_without_a_density_is_no_part_of_the_interpolant():
+    def exact(theta, log_likelihood):
+        return np.where(theta[:, 0] > 0.9, -np.inf, np.where(theta[:, 1] > 0.9, np.nan, theta.sum(axis=1)))
+
+    theta = np.random.default_rng(0).uniform(size=(60, 2))
+    found = InterpolatedPrior(exact, 2)(theta, np.zeros(60))
+    assert np.abs(found - theta.sum(axis=1))[(theta < 0.9).all(axis=1)].max() < 1e-9
+
+
+def quarterly():
+    t, rng = np.arange(48.0), np.random.default_rng(1)
+    y = np.cumsum(0.4 * rng.standard_normal(48)) + np.tile([1.0, 0.0, -0.5, -0.5], 12) + 0.5 * rng.standard_normal(48)
+    return sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(1) + pri.Seasonal(4)).fit()
+
+
+def test_intervals_are_those_of_all_matrices(monkeypatch):
+    counts, information = [], MarkovEngine.information
+
+    def counted(self, theta):
+        counts.append(len(theta))
+        return information(self, theta)
+
+    monkeypatch.setattr(MarkovEngine, "information", counted)
+    few = quarterly().conf_int().to_numpy()
+    n_few = sum(counts)
+    monkeypatch.setattr(MarkovEngine, "has_slow_prior", False)
+    counts.clear()
+    all_of_them = quarterly().conf_int().to_numpy()
+    assert n_few < sum(counts) / 2
+    assert (2 * np.abs(few - all_of_them) / np.diff(all_of_them)).max() < 0.01
+
+
+def test_the_slope_of_the_reference_follows_from_the_others():
+    res = quarterly()
+    engine = res.engine
+    whole = engine._whole(res.theta_hat)[0]
+    sums = engine.specification.sums(*engine.specification.split(whole), "reml", slopes=True)
+    log_det, sse = engine._scores(whole)
+    np.testing.assert_allclose(log_det, sums.log_det, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(sse, sums.sse, rtol=1e-9, atol=1e-12)
