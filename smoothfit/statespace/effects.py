@@ -181,12 +181,20 @@ class Pulse(Intervention):
     series: str | None = None
 
     def label(self, abscissa: Abscissa) -> str:
-        """Name of the coefficient."""
+        """Return the name of the coefficient, ``pulse.<series>(x)`` of one series unless `name` was given."""
         label = super().label(abscissa)
         return label if self.series is None or self.name else f"pulse.{self.series}{label.removeprefix('pulse')}"
 
     def is_at(self, x: Any, abscissa: Abscissa) -> npt.NDArray[np.bool_]:
-        """Which of the x (n,) of observations are its own."""
+        """Return which of the x of observations are its own: shape (n,).
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> obs = sf.observe([0.0, 5.0], [1.0, 2.0])
+        >>> sf.Pulse(5).is_at(obs.x, obs.abscissa)
+        array([False,  True])
+        """
         return np.asarray(abscissa.points(x).minus(self.at(abscissa)) == 0)
 
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
