@@ -21,6 +21,7 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..observations import OF_DIFFERENCE, Observations
 from ..observations.abscissa import Abscissa
+from ..observations.points import PointObservations
 from ..results.estimates import LEAST_FREE
 from ..results.misfit import Errors, Misfit, Remedies, even_stretches, misfits_of
 from ..results.offsets import Offset, Stretch, offsets_of
@@ -42,23 +43,31 @@ REMEDIES = Remedies(
     autocorrelation="let the errors correlate, errors={{{0!r}: sf.AR1()}}, or give the curve another basis or penalty=",
     rounding="fit a SmoothingSpline to sf.observe(..., resolution={0:.4g})",
 )
+OF_SURFACES = Remedies(
+    outlier="correct or leave out this observation, or fit(loss='huber')",
+    level_shift="",  # not looked for
+    autocorrelation="add the input that is missing (time, if rows are in its order), or give the surface another basis or penalty=",
+    rounding="give an sd= of half a step, {0:.4g} / 2: the largest rounding error",
+    noise_level="give sd= or weights= that follow the noise, or a name= to each part",
+)
 
 
 def misfits_of_fit(fit: Fit, boundary: Sequence[str]) -> tuple[Misfit, ...]:
     """Contradictions between observations and model; `boundary` names the series through which the curve passes."""
     observations = fit.rows.observations
-    if not isinstance(observations, Observations) or not fit.rows.keeps_readings:
+    if not isinstance(observations, (Observations, PointObservations)) or not fit.rows.keeps_readings:
         return ()
     if fit.loss != "squares" or fit.cov_type not in COVARIANCES or fit.fixed is not None or fit.method not in METHODS:
         return ()
     errors = _errors(fit, even_stretches(len(observations), LONGEST, STRETCHES))
     if errors is None:
         return ()
-    if len(observations.readings) > 1 and len(errors.rows) == len(fit.rows) and not any(fit.rows.whitenings):
+    along_x = isinstance(observations, Observations)
+    if along_x and len(observations.readings) > 1 and len(errors.rows) == len(fit.rows) and not any(fit.rows.whitenings):
         errors = errors._replace(offsets=_offsets(fit))
     sds = fit.sds(fit.estimate.log_sigma2).tolist()
     sds = [0.0 if name in boundary else sd for name, sd in zip(observations.names, sds, strict=True)]
-    return misfits_of(observations, sds, errors, REMEDIES)
+    return misfits_of(observations, sds, errors, REMEDIES if along_x else OF_SURFACES)
 
 
 def _offsets(fit: Fit) -> list[Offset]:
@@ -86,7 +95,7 @@ def _errors(fit: Fit, stretches: list[slice]) -> Errors | None:
     """Standardised errors of stretches of the observations, each its own record; None if that takes too long or nothing varies."""
     if not fit.n_moving:
         return None
-    order = fit.order
+    order = fit.order  # of surfaces that of the rows
     rows = np.concatenate([order[stretch] for stretch in stretches])
     record = record_of(fit, rows)
     if len(rows) * fit.n_moving * record.width > MOST_OPERATIONS:
@@ -130,8 +139,8 @@ class _Steps(NamedTuple):
 
     @classmethod
     def of(cls, fit: Fit, rows: IntArray) -> _Steps | None:
-        """Of the observations `rows`; None if their errors correlate."""
-        if any(white is not None for white in fit.rows.whitenings):
+        """Of the observations `rows`; None if their errors correlate, or they are of a surface."""
+        if any(white is not None for white in fit.rows.whitenings) or not isinstance(fit.rows.observations, Observations):
             return None
         observations, upper, effect = fit.rows.along_x, list[FloatArray](), list[FloatArray]()
         abscissa = observations.abscissa

@@ -242,10 +242,10 @@ class SplineRegressionResults(Inference):
     def misfits(self) -> tuple[Misfit, ...]:
         """What contradicts the model in the prediction errors and the observations, of which `fit` warns; empty if nothing does.
 
-        See ``smoothfit.results.misfit``. Not looked for in surfaces, in fits with another loss than squares, with a robust
-        `cov_type`, with a smoothing that was given, or chosen by gcv or aicc, and to chunks; nor in series whose SD is estimated as
-        zero, and of fewer than 20 prediction errors; level shifts not with correlated errors. Of more than 1000 observations, five
-        stretches are tested.
+        See ``smoothfit.results.misfit``. Not looked for in fits with another loss than squares, with a robust `cov_type`, with a
+        smoothing that was given, or chosen by gcv or aicc, and to chunks; nor in series whose SD is estimated as zero, and of fewer
+        than 20 prediction errors; level shifts not with correlated errors and in surfaces, whose errors are in the order of the
+        rows. Of more than 1000 observations, five stretches are tested.
         """
         return misfits_of_fit(self._fit, self.boundary)
 

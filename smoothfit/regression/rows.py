@@ -326,20 +326,25 @@ class Rows:
         return tuple(own[i] if i in own else self.scaled_part(i) for i in range(len(self.observations.readings)))
 
     def rows_of(self, index: npt.NDArray[np.int64]) -> BandRows:
-        """White rows of some observations of one variable, in the order of `index`."""
-        if any(white is not None for white in self.whitenings) or len(index) == len(self):
-            white_parts = [part for part in self.white_parts if isinstance(part, BandRows)]
-            return join(white_parts).take(index)
+        """White rows of some observations, in the order of `index`; those of surfaces in the full width of the band."""
         parts, places, start = list[BandRows](), list[npt.NDArray[np.int64]](), 0
-        for own in self.along_x.readings:
+        is_whole = any(white is not None for white in self.whitenings) or len(index) == len(self)
+        white_parts = self.white_parts if is_whole else ()
+        for i, own in enumerate(self.observations.readings):
             mine = np.flatnonzero((index >= start) & (index < start + len(own)))
-            some = own.take(index[mine] - start)
-            rows = self.with_bias(rows_of_reading(self.basis, some, self.observations), own.name)
-            assert isinstance(rows, BandRows)
-            parts.append(rows.scaled(1 / np.sqrt(some.variance_ratio)))
+            some = index[mine] - start
+            rows = white_parts[i].take(some) if is_whole else self._some(i, some).scaled(1 / np.sqrt(own.variance_ratio[some]))
+            parts.append(rows if isinstance(rows, BandRows) else rows.band())
             places.append(mine)
             start += len(own)
         return join(parts).take(np.argsort(np.concatenate(places)))
+
+    def _some(self, i: int, some: npt.NDArray[np.int64]) -> BandRows | ProductRows:
+        """Rows of some observations of a series; of one variable those of the others are not made."""
+        own = self.observations.readings[i]
+        if not isinstance(own, Readings):
+            return self.parts[i].take(some)
+        return self.with_bias(rows_of_reading(self.basis, own.take(some), self.observations), own.name)
 
     def whitened(self, values: FloatArray) -> FloatArray:
         """Values (n,), such as observations or residuals, in which the noise is independent with the variance of its group."""

@@ -9,6 +9,7 @@ import pytest
 import smoothfit as sf
 from smoothfit.errors import MisfitWarning
 from smoothfit.regression.misfits import _errors, level_shifts
+from smoothfit.regression.recursive import record_of
 from smoothfit.results.misfit import even_stretches
 
 X = np.linspace(0, 1, 200)
@@ -145,3 +146,38 @@ def test_what_is_not_tested():
     for options in ({"lam": 1e-4}, {"method": "gcv"}, {"loss": "huber"}, {"cov_type": "HC3"}):
         assert model(y).fit(**options).misfits == ()
     assert model(y).fit(loss="quantile", lam=1e-4).misfits == ()
+
+
+def surface(change=0.0, n=200, **options):
+    rng = np.random.default_rng(3)
+    points = rng.uniform(0, 1, (n, 2))
+    y = np.sin(3 * points[:, 0]) + np.cos(4 * points[:, 1]) + 0.05 * rng.standard_normal(n) + change
+    half = n // 2
+    obs = sf.observe(points[:half], y[:half], name="a") + sf.observe(points[half:], y[half:], sd=0.05, name="b")
+    basis = sf.TensorProductBasis(sf.BSplineBasis.uniform(0, 1, 5), sf.BSplineBasis.uniform(0, 1, 4))
+    return sf.SplineRegression(obs, basis, sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1), **options).fit()
+
+
+def test_errors_of_surfaces_are_those_of_refits_and_one_sum_of_squares():
+    res = surface()
+    fit = res._fit
+    errors = _errors(fit, [slice(0, 200)])
+    residual, variance, leverage = fit.deleted
+    np.testing.assert_allclose(errors.deleted, residual / np.sqrt(variance * (1 - leverage)), rtol=1e-8)
+    whitened = fit.resid_whitened
+    record = record_of(fit, np.arange(200))
+    penalty = record.target  # of the fit, whose sum of squares with the residuals' is what the recursion adds up
+    assert np.nansum(errors.one_step**2) == pytest.approx(whitened @ whitened + penalty @ penalty, rel=1e-8)
+    assert np.isnan(errors.one_step).sum() == 4  # 1, x, z and x z, which no penalty touches
+    few = _errors(fit, even_stretches(200, 120, 2))
+    np.testing.assert_array_equal(few.rows, np.r_[0:60, 140:200])
+
+
+def test_contradictions_of_surfaces_name_the_point_or_the_rows():
+    assert surface().misfits == ()
+    with pytest.warns(MisfitWarning, match=r"'a' at X = \[0\.\d+, 0\.\d+\] is .* fit\(loss='huber'\)"):
+        surface(0.5 * (np.arange(200) == 17))
+    noise = np.random.default_rng(4).standard_normal(200)
+    with pytest.warns(MisfitWarning, match=r"of 'a' are .* in rows \d+ to \d+"):
+        res = surface(np.where(np.arange(200) < 50, 0.4, 0.0) * noise)
+    assert "misfit: prediction errors of 'a'" in res.summary().as_text()
