@@ -41,6 +41,7 @@ class Column(NamedTuple):
 
 def to_vector(values: Any, argument: str, wanted: str = "numbers or times") -> Column:
     """Return a one-dimensional NumPy array of numbers or times; see `to_array`."""
+    refuse_dask(values, argument)
     columns = getattr(values, "column_names", getattr(values, "columns", None))  # of a data frame
     if columns is not None and len(columns):
         names = ", ".join(map(repr, columns[:MOST_NAMES])) + ", .." * (len(columns) > MOST_NAMES)
@@ -52,6 +53,20 @@ def to_vector(values: Any, argument: str, wanted: str = "numbers or times") -> C
         example = f"{argument}.ravel()" if is_single else f"{argument}[{', '.join([':'] + ['0'] * (array.ndim - 1))}]"
         raise DataError(f"{argument} has shape {array.shape}; pass one dimension, for example {example}")
     return column._replace(values=array)
+
+
+def is_dask(values: Any) -> bool:
+    """Whether values are a collection of Dask, which is not in memory."""
+    return type(values).__module__.split(".")[0] in ("dask", "dask_expr")
+
+
+def refuse_dask(values: Any, argument: str) -> None:
+    """Raise if values are a collection of Dask."""
+    if is_dask(values):
+        raise DataError(
+            f"{argument} is a collection of Dask; pass {argument}.compute(), or fit partitions by smoothfit.dask.fit_curves or "
+            "smoothfit.dask.accumulate"
+        )
 
 
 def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Column:
@@ -129,13 +144,15 @@ def _from_objects(array: npt.NDArray[Any], argument: str, wanted: str) -> tuple[
         if element is not None and not isinstance(element, (int, float, np.integer, np.floating)):
             place = f"{argument}[{i}]" if array.ndim else argument
             place = f"{argument} contains strings: {place}" if array.ndim and isinstance(element, str) else place
-            raise DataError(f"{place} is {shown(element)}, {described(element)}; pass {wanted}{_conversion(element, array.ndim)}")
+            raise DataError(
+                f"{place} is {shown(element)}, {described(element)}; pass {wanted}{_conversion(element, array.ndim, wanted)}"
+            )
     if len(flat) and all(isinstance(element, (int, np.integer)) and not isinstance(element, bool) for element in flat):
         return _from_integers(flat, argument).reshape(array.shape), None
     return np.array([_to_float(element, i, argument) for i, element in enumerate(flat)]).reshape(array.shape), None
 
 
-def _conversion(element: Any, n_dimensions: int) -> str:
+def _conversion(element: Any, n_dimensions: int, wanted: str) -> str:
     """How values of another type become numbers or times, where there is a way."""
     if hasattr(element, "to_timestamp"):  # a period of pandas
         return ", which its to_timestamp() makes"
@@ -145,7 +162,10 @@ def _conversion(element: Any, n_dimensions: int) -> str:
         except (TypeError, ValueError, OverflowError):
             if _is_date(element):
                 return "; convert strings to times by pandas.to_datetime"
-            return "; of a column pass the values, as in frame['name']" if n_dimensions == 0 else ""
+            if n_dimensions == 0:
+                return "; of a column pass the values, as in frame['name']"
+            missing = "pandas.to_numeric(..., errors='coerce') makes strings numbers, or NaN, which counts as missing"
+            return f"; {missing}{', and pandas.to_datetime makes them times' if 'times' in wanted else ''}"
         return "; numpy.asarray(..., dtype=float) makes them"
     is_series = n_dimensions == 0 and isinstance(element, Iterable) and not isinstance(element, Mapping)
     return ", for example list(...) of it" if is_series else ""

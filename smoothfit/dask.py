@@ -35,7 +35,7 @@ MADE = 12  # rows of a curve that is fitted to learn the columns of the results
 
 def fit_curves(
     data: Any,
-    by: Hashable,
+    by: Hashable | list[Any],
     x: Hashable,
     readings: Mapping[Any, int],
     what: Callable[[CurveFits], pd.DataFrame] | None = None,
@@ -50,7 +50,7 @@ def fit_curves(
     data : dask.dataframe.DataFrame, str or Path
         A row for each observation. A string or a path names a folder of Parquet files, or one file.
     by, x, readings
-        As of `smoothfit.fit_curves`.
+        As of `smoothfit.fit_curves`; a list of columns in `by` makes a curve of each combination of their values.
     what : callable, optional
         From the fits of a partition to a data frame, for example ``lambda fits: fits.predict(grid, deriv=1)``. By default a row for
         each curve: the id, ``params``, and ``reason``, which is missing if the curve was fitted and else the reason why it was not.
@@ -93,15 +93,16 @@ def fit_curves(
     if options.get("smoothing", "separate") != "separate":
         raise SpecificationError("smoothing='shared' needs all curves at once; use smoothfit.fit_curves, or fix q in a prior=")
     options = {"threads": 1, "progress": False, **options}
-    frame = _frame(data)
-    if by not in frame.columns:
-        raise DataError(f"the frame has no column {by!r}; its columns are {', '.join(map(repr, frame.columns))}")
+    frame, keys = _frame(data), list(by) if isinstance(by, list) else [by]
+    for key in keys:
+        if key not in frame.columns:
+            raise DataError(f"the frame has no column {key!r}; its columns are {', '.join(map(repr, frame.columns))}")
     if grouped:
-        _check_grouped(frame, by)
+        _check_grouped(frame, keys)
     else:
-        frame = frame.shuffle(on=by)
+        frame = frame.shuffle(on=keys)
     asked = _estimates if what is None else what
-    meta = _fitted(_made(frame, by, x, readings), asked, None, by=by, x=x, readings=readings, options=options).iloc[:0]
+    meta = _fitted(_made(frame, x, readings), asked, None, by=by, x=x, readings=readings, options=options).iloc[:0]
     return frame.map_partitions(_fitted, asked, meta, by=by, x=x, readings=dict(readings), options=options, meta=meta)
 
 
@@ -154,30 +155,31 @@ def _frame(data: Any) -> dd.DataFrame:
     return data
 
 
-def _check_grouped(frame: dd.DataFrame, by: Hashable) -> None:
+def _check_grouped(frame: dd.DataFrame, keys: list[Any]) -> None:
     """Refuse a curve that has rows in two partitions: ids of each partition once, those of one id brought together."""
-    meta = pd.DataFrame({by: frame._meta[by].iloc[:0], "partition": np.empty(0, dtype=np.int64)})
-    ids = frame[[by]].map_partitions(_ids, by, meta=meta)
-    found = ids.shuffle(on=by).map_partitions(_repeated, by, meta=meta).compute()
-    torn = found[by].unique()
-    if len(torn):
+    meta = frame._meta[keys].iloc[:0].assign(partition=np.empty(0, dtype=np.int64))
+    ids = frame[keys].map_partitions(_ids, keys, meta=meta)
+    found = ids.shuffle(on=keys).map_partitions(_repeated, keys, meta=meta).compute()
+    torn = list(found[keys].drop_duplicates().itertuples(index=False, name=None))
+    if torn:
+        curve = torn[0] if len(keys) > 1 else torn[0][0]
         raise DataError(
-            f"grouped is true, but the curve {torn[0]!r} has rows in several partitions ({len(torn)} curves have); leave out "
+            f"grouped is true, but the curve {curve!r} has rows in several partitions ({len(torn)} curves have); leave out "
             "grouped=, which shuffles the rows"
         )
 
 
-def _ids(part: pd.DataFrame, by: Hashable, partition_info: Any = None) -> pd.DataFrame:
+def _ids(part: pd.DataFrame, keys: list[Any], partition_info: Any = None) -> pd.DataFrame:
     number = -1 if partition_info is None else int(partition_info["number"])
-    unique = part[by].drop_duplicates()
-    return pd.DataFrame({by: unique, "partition": np.full(len(unique), number)}).reset_index(drop=True)
+    unique = part[keys].drop_duplicates()
+    return unique.assign(partition=np.full(len(unique), number)).reset_index(drop=True)
 
 
-def _repeated(ids: pd.DataFrame, by: Hashable) -> pd.DataFrame:
-    return ids[ids.duplicated(by)]
+def _repeated(ids: pd.DataFrame, keys: list[Any]) -> pd.DataFrame:
+    return ids[ids.duplicated(keys)]
 
 
-def _made(frame: dd.DataFrame, by: Hashable, x: Hashable, readings: Mapping[Any, int]) -> pd.DataFrame:
+def _made(frame: dd.DataFrame, x: Hashable, readings: Mapping[Any, int]) -> pd.DataFrame:
     """A made-up curve with the columns and types of the frame."""
     meta = frame._meta_nonempty
     made: pd.DataFrame = meta.iloc[np.zeros(MADE, dtype=np.int64)].reset_index(drop=True)
@@ -195,7 +197,7 @@ def _fitted(
     part: pd.DataFrame,
     what: Callable[[CurveFits], pd.DataFrame],
     empty: pd.DataFrame | None,
-    by: Hashable,
+    by: Hashable | list[Any],
     x: Hashable,
     readings: Mapping[Any, int],
     options: dict[str, Any],

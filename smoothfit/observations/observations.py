@@ -85,7 +85,7 @@ class Observations(NamedReadings[Readings]):
         is_time = self.abscissa.unit is not None
         limits = [x for reading in self.readings for x in reading.limits]
         ends = [end if is_time else end.item() for x in limits for end in (x.min(), x.max())]
-        lowest, highest = self.abscissa.utc_label(min(ends)), self.abscissa.utc_label(max(ends))
+        lowest, highest = self.abscissa.label(min(ends)), self.abscissa.label(max(ends))
         unit = f", unit {self.abscissa.unit}" if self.abscissa.unit else ""
         head = f"Observations: {len(self)} over {self.x_name} = {lowest} .. {highest}{unit}"
         return "\n".join([head, *self._lines()])

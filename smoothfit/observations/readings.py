@@ -13,7 +13,7 @@ from narwhals.exceptions import DuplicateError
 
 from .._frames import RowLabels, listed, repeated_columns, stacked
 from .._html import html_of
-from .._validation import FloatArray, Frozen, first_index, frozen, shown, to_floats
+from .._validation import FloatArray, Frozen, described, first_index, frozen, refuse_dask, shown, to_floats
 from ..errors import DataError, SpecificationError, UnknownNameError
 
 HIGHEST_DERIVATIVE = 10
@@ -295,12 +295,13 @@ class Table(NamedTuple):
     @classmethod
     def of(cls, data: Any, readings: Mapping[Any, Any], **options: Mapping[Any, Any] | None) -> Table:
         """Check a pandas, Polars or PyArrow data frame and what is said of its columns."""
+        refuse_dask(data, "data")
         try:
             frame = nw.from_native(data, eager_only=True)
         except TypeError:
-            raise DataError(
-                f"data is {type(data).__name__}; pass a pandas, Polars or PyArrow data frame (a lazy one after .collect())"
-            ) from None
+            own = "to_dataframe().reset_index()" if hasattr(data, "to_dataframe") else "collect()"  # xarray; a lazy frame
+            way = f" (data.{own} is one)" if hasattr(data, own.split("(")[0]) else ""
+            raise DataError(f"data is {described(data)}; pass a pandas, Polars or PyArrow data frame{way}") from None
         except DuplicateError:
             raise repeated_columns(data, "data") from None
         for argument, given in (("readings", readings), *options.items()):

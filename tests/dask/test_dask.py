@@ -119,3 +119,24 @@ def test_what_dask_cannot_do_is_refused(curves):
         smoothfit.dask.fit_curves(curves, "id", "t", {"y": 0})
     with pytest.raises(DataError, match=r"use smoothfit\.dask\.fit_curves"):
         sf.fit_curves(frame, "id", "t", {"y": 0})
+    with pytest.raises(DataError, match=r"y is a collection of Dask; pass y\.compute\(\)"):
+        sf.observe(frame["t"], frame["y"])
+    with pytest.raises(DataError, match=r"data is a collection of Dask; .*smoothfit\.dask\.accumulate"):
+        sf.Observations.from_frame(frame, "t", {"y": 0})
+
+
+def test_several_columns_name_a_curve(client):
+    frame = pd.DataFrame({"site": np.repeat(["a", "b"], 20), "year": np.repeat([1, 2, 1, 2], 10), "t": np.tile(np.arange(10.0), 4)})
+    frame["y"] = np.sin(frame["t"]) + RNG.standard_normal(40)
+    expected = sf.fit_curves(frame, ["site", "year"], "t", {"y": 0}).params
+    shuffled = dd.from_pandas(frame.sample(frac=1, random_state=0), npartitions=3, sort=False)
+    found = smoothfit.dask.fit_curves(shuffled, ["site", "year"], "t", {"y": 0}).compute().set_index(["site", "year"]).sort_index()
+    assert found.index.tolist() == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+    np.testing.assert_allclose(found["llf"], expected["llf"], rtol=1e-9)
+    whole = dd.from_pandas(frame, npartitions=2, sort=False)
+    assert len(smoothfit.dask.fit_curves(whole, ["site", "year"], "t", {"y": 0}, grouped=True).compute()) == 4
+    torn = dd.from_pandas(frame, npartitions=8, sort=False)
+    with pytest.raises(DataError, match=r"the curve \('[ab]', [12]\) has rows in several partitions"):
+        smoothfit.dask.fit_curves(torn, ["site", "year"], "t", {"y": 0}, grouped=True)
+    with pytest.raises(DataError, match="no column 'plot'"):
+        smoothfit.dask.fit_curves(whole, ["site", "plot"], "t", {"y": 0})
