@@ -14,7 +14,7 @@ from ..results.serial import autocorrelations, ljung_box
 from .centring import centred
 from .diagnostics import ENOUGH_RESIDUALS, memory_inflation, noise_variance_from_lags
 from .methods.base import Fitted, Problem
-from .methods.iv import SHORT, likeliest_noises
+from .methods.noises import PROCESS_NOISE, SHORT, likeliest_noises
 from .specification import derivative_name
 
 EQUATION_NOISE = ("arx", "arimax", "difference")
@@ -173,7 +173,7 @@ def _noisy_equation(problem: Problem, method: str, fitted: Fitted, with_both_noi
     poles = np.linalg.eigvals(problem.equation.matrices(fitted.theta)[0])
 
     for i, channel in enumerate(problem.sample.channels):
-        said = _not_white(problem, method, fitted.resid[:, i], poles, float(fitted.sigma2[i]), problem.sample.y[:, i])
+        said = _not_white(problem, method, fitted, i, poles)
         both = with_both_noises() if said else None
         at_once = None if both is None else _acts_early(problem, both, both.resid)
         if at_once:
@@ -201,15 +201,20 @@ def _absorbed_noise(problem: Problem, method: str, fitted: Fitted) -> str | None
     if added <= ADDED * (added + sigma2):
         return None
     return (
-        f'method="{method}" assumes measurement noise only, but process noise (q = {q:.2g}) beside it is likelier: standard errors '
-        'are too small, often several times. Use method="kalman", which estimates both'
+        f'method="{method}" assumes measurement noise only, but process noise (q = {q:.2g}) beside it is likelier: '
+        f'{_what_is_wrong(fitted)}. Use method="kalman", which estimates both'
     )
 
 
-def _not_white(
-    problem: Problem, method: str, residual: FloatArray, poles: npt.NDArray[np.complex128], sigma2: float, y: FloatArray
-) -> str | None:
-    sample = problem.sample
+def _what_is_wrong(fitted: Fitted) -> str:
+    if PROCESS_NOISE in fitted.extra:
+        return "coefficients have standard errors that allow for it, the curve and forecasts do not"
+    return "standard errors are too small, often several times"
+
+
+def _not_white(problem: Problem, method: str, fitted: Fitted, channel: int, poles: npt.NDArray[np.complex128]) -> str | None:
+    sample, residual, y = problem.sample, fitted.resid[:, channel], problem.sample.y[:, channel]
+    sigma2 = float(fitted.sigma2[channel])
     residual, y = residual[:ENOUGH_RESIDUALS], y[:ENOUGH_RESIDUALS]
     n = int(np.count_nonzero(np.isfinite(residual)))
     if n < 20:
@@ -244,8 +249,7 @@ def _not_white(
     # The residuals do not show by how much: the fit has absorbed the slow part of the process noise.
     return (
         f'method="{method}" assumes measurement noise only, but its residuals are correlated ({first:.2f} from one to the next), '
-        "as process noise makes them: standard errors are too small, often several times. Use "
-        'method="kalman", which estimates both'
+        f'as process noise makes them: {_what_is_wrong(fitted)}. Use method="kalman", which estimates both'
     )
 
 

@@ -103,7 +103,7 @@ def test_profiling_knows_what_process_noise_does(noisy):
 
 
 def test_instruments_take_the_likeliest_noises(noisy, monkeypatch):
-    monkeypatch.setattr("smoothfit.dynamics.methods.iv.SHORT", 0)  # of short samples they are averaged
+    monkeypatch.setattr("smoothfit.dynamics.methods.noises.SHORT", 0)  # of short samples they are averaged
     t, u, y = noisy
     res = sf.DerivativeRegression(y, t, u).fit("iv")
     space = StateSpace(res.model.equation, res.model.sample)

@@ -1,4 +1,4 @@
-"""The noise variances of "iv" at its coefficients: their posterior means by another quadrature, and what short samples show."""
+"""The noise variances of "iv" and "integral" at their coefficients: posterior means by another quadrature, and coverage."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import pytest
 import smoothfit as sf
 from smoothfit.dynamics import response
 from smoothfit.dynamics.likelihood import StateSpace
-from smoothfit.dynamics.methods import iv
+from smoothfit.dynamics.methods import noises
 from smoothfit.dynamics.scoring import Search
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning
@@ -30,7 +30,7 @@ def test_noises_are_posterior_means():
     model = sample(2)
     res = model.fit("iv")
     theta, search = res.fitted.theta, Search(StateSpace(model.equation, model.sample))
-    assert iv.likeliest_noises(model.problem, theta)[1] == 0.0
+    assert noises.likeliest_noises(model.problem, theta)[1] == 0.0
     logs, found = [], []
     for ratio in 10.0 ** np.linspace(-4, 4, 161):
         variances = np.array([ratio / 0.05, 1.0])
@@ -47,11 +47,13 @@ def test_noises_are_posterior_means():
     assert res.fitted.q[0] == pytest.approx(expected[1], rel=1e-2)
 
 
-def test_intervals_of_short_samples_cover():
-    """Of 20 samples; at the likeliest noises a quarter of the intervals miss."""
+@pytest.mark.parametrize("method", ["iv", "integral"])
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
+def test_intervals_of_short_samples_cover(method):
+    """Of 20 samples; at the likeliest noises a quarter of the intervals miss, and half without process noise."""
     covered = []
     for seed in range(1010, 1030):
-        res = sample(seed).fit("iv")
+        res = sample(seed).fit(method)
         low, high = res.conf_int().iloc[:3].to_numpy().T
         covered.append((low <= TRUTH) & (high >= TRUTH))
     assert np.mean(covered) >= 0.85
@@ -68,3 +70,4 @@ def test_absorbed_process_noise_is_named():
         said[q] = [str(one.message) for one in caught if one.category is BiasWarning]
     assert said[0.0] == []
     assert any("beside it is likelier" in message and 'method="kalman"' in message for message in said[0.09])
+    assert all("standard errors that allow for it" in message for message in said[0.09])

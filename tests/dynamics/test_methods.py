@@ -15,6 +15,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 import smoothfit as sf
 from smoothfit.dynamics import response
 from smoothfit.dynamics.methods import METHODS, armax
+from smoothfit.dynamics.methods.noises import average_noises
 from smoothfit.dynamics.relation import Relation
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning, IdentificationError, SamplingWarning, SpecificationError
@@ -343,7 +344,12 @@ def test_integral_by_gls_solves_its_estimating_equations():
     phi = ols.discrete_params["coef"].iloc[0]
     W = np.tril(np.ones((399, 399))) @ (np.eye(399) - phi * np.eye(399, k=-1))
     bread = np.linalg.inv(J.T @ J)
-    np.testing.assert_allclose(ols.cov_params(), bread @ J.T @ W @ W.T @ J @ bread * ols.fitted.sigma2[0], rtol=1e-5)
+    # process noise sums up as W L w, W = S A and L = A^-1: S w
+    a = ols.coefficients[0]
+    sigma2, q = average_noises(ols.model.problem, ols.coefficients)
+    S = np.tril(np.ones((399, 399))) * np.sqrt(q * np.expm1(2 * a * 0.05) / (2 * a))
+    expected = bread @ J.T @ (sigma2 * W @ W.T + S @ S.T) @ J @ bread
+    np.testing.assert_allclose(ols.cov_params(), expected, rtol=1e-5)
 
 
 def test_instruments_are_orthogonal_to_the_residual_and_hold_under_both_noises(noisy):

@@ -11,6 +11,9 @@ converge (Steiglitz & McBride 1965, "A technique for the identification of linea
 
 and serves short runs: over many time constants the sums of noise add up. Non-linear terms enter as inputs, those of a smoothing
 spline of the observations, by ordinary least squares.
+
+In samples of up to 1000 rows residuals need not show process noise that the coefficients have absorbed. Their covariance is then
+that at the posterior means of both noises (`noises`): either estimate is, to first order, linear in the noise.
 """
 
 from __future__ import annotations
@@ -43,9 +46,10 @@ from ..regressing import (
     settle,
     weighted_of,
 )
-from ..relation import Relation, Rows, Solution, least_squares, triangle
+from ..relation import EXACT, Relation, Rows, Solution, least_squares, triangle
 from ..sample import Sample
 from .base import Fitted, Method, Problem, RowScores
+from .noises import PROCESS_NOISE, SHORT, average_noises, of_both_noises
 
 HIGHEST_ORDER = 3
 MOST_COLUMNS = 10  # that the kernel of sums of products takes
@@ -62,7 +66,7 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
             raise SpecificationError(
                 f'the error of the term {problem.equation.terms[0].name} is not measurement noise; use weights="ols"'
             )
-        return by_smoothed_terms(problem, partial(estimate, weights="ols"))
+        return by_smoothed_terms(problem, _by_sums)
     weights = weights or "gls"
     if weights == "gls" and len(problem.sample) >= LONG:
         long = _long(problem)
@@ -71,6 +75,18 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
     relation, rows = relation_of(problem)
     if weights == "gls":
         return _fitted(problem, relation, rows, _settled(problem, relation, rows))
+    fitted, back = _by_sums_alone(problem, relation, rows)
+    A = polynomial(relation.psi(fitted.theta), relation.order)
+    return _with_both_noises(problem, relation, rows, fitted, A, back)
+
+
+def _by_sums(problem: Problem) -> Fitted:
+    """Ordinary least squares without process noise, which no method supports beside terms."""
+    return _by_sums_alone(problem, *relation_of(problem))[0]
+
+
+def _by_sums_alone(problem: Problem, relation: Relation, rows: Rows) -> tuple[Fitted, FloatArray]:
+    """Ordinary least squares, its covariance that of measurement noise alone, and W'J (r, k)."""
     found = _ordinary(problem, relation, rows)
     noise = noise_by_node(relation, problem.sample, found.theta)
     sigma2 = _variance(relation, noise, problem.sample)
@@ -85,7 +101,20 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
     # W'J: sums and the filter run backwards. The first m rows' own noise goes into the constants.
     back = by_run(rows, J, lambda part: _adjoint(part, A, relation.order))
     cov = fitted.bread @ (back.T @ back) @ fitted.bread * sigma2
-    return replace(fitted, cov=cov, cov_type="eiv", llf=np.nan, resid=noise)
+    return replace(fitted, cov=cov, cov_type="eiv", llf=np.nan, resid=noise), back
+
+
+def _with_both_noises(
+    problem: Problem, relation: Relation, rows: Rows, fitted: Fitted, A: FloatArray, columns: FloatArray
+) -> Fitted:
+    """The covariance at the posterior means of both noises, in samples so short that their residuals do not show process noise."""
+    sample, bread = problem.sample, fitted.bread
+    if len(sample) > SHORT or fitted.sigma2[0] <= EXACT**2 * np.nanmean(sample.y**2):
+        return fitted
+    noises = average_noises(problem, fitted.theta)
+    assert bread is not None
+    cov = bread @ of_both_noises(relation, rows, fitted.theta, A, columns, noises) @ bread
+    return replace(fitted, cov=cov, extra={**fitted.extra, PROCESS_NOISE: noises[1]})
 
 
 def _settled(problem: Problem, relation: Relation, rows: Rows) -> Solution:
@@ -120,25 +149,26 @@ def _variance(relation: Relation, noise: FloatArray, sample: Sample) -> float:
     return sum(float(run @ run) for run in runs) / max(1, free)
 
 
-def _regressed(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> Fitted:
-    """The weighted regression at its solution, with everything by row."""
+def _regressed(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> tuple[Fitted, FloatArray]:
+    """The weighted regression at its solution, with everything by row, and its columns (r, k)."""
     A = polynomial(relation.psi(found.theta), relation.order)
     response = impulses_of(rows, A, relation.order)
     J = _beside(rows, filtered(rows, rows.design @ relation.jacobian(found.theta), A), response)
     noise = noise_by_node(relation, problem.sample, found.theta)
     fitted = fitted_regression(problem, rows, found.theta, J, noise[rows.node, 0], decrement=found.decrement)
-    return replace(fitted, sigma2=np.array([_variance(relation, noise, problem.sample)]))
+    return replace(fitted, sigma2=np.array([_variance(relation, noise, problem.sample)])), J
 
 
 def _fitted(problem: Problem, relation: Relation, rows: Rows, found: Solution) -> Fitted:
-    fitted = _regressed(problem, relation, rows, found)
+    fitted, columns = _regressed(problem, relation, rows, found)
     assert fitted.bread is not None
-    return replace(fitted, cov=fitted.bread * fitted.sigma2[0], cov_type="eiv", llf=np.nan)
+    fitted = replace(fitted, cov=fitted.bread * fitted.sigma2[0], cov_type="eiv", llf=np.nan)
+    return _with_both_noises(problem, relation, rows, fitted, polynomial(relation.psi(found.theta), relation.order), columns)
 
 
 def _row_scores(problem: Problem, found: Solution) -> RowScores:
     relation, rows = relation_of(problem)
-    whole = _regressed(problem, relation, rows, found).row_scores()
+    whole = _regressed(problem, relation, rows, found)[0].row_scores()
     assert whole is not None
     return whole
 

@@ -19,15 +19,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import lfilter
 
 from ..._validation import FloatArray
-from ...errors import ConvergenceError, IdentificationError, NumericalError, SpecificationError
-from ...inference.nodes import Density, lattice_nodes
+from ...errors import ConvergenceError, NumericalError, SpecificationError
 from ..fast import Chart, FastPoleError, check_vanishing
-from ..likelihood import StateSpace
 from ..regressing import (
-    by_run,
     early,
     filtered,
     fitted_regression,
@@ -40,14 +36,11 @@ from ..regressing import (
     search_starts,
 )
 from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
-from ..scoring import Search
 from .base import Fitted, Method, Problem, RowScores
-from .kalman import RATIOS
+from .noises import noises_at, of_both_noises
 
 MAX_ITERATIONS = 300
 PATIENCE = 25  # iterations for each start, as long as another may settle: most take 10, and some wander about for hundreds
-SHORT = 1000  # rows up to which variances are averaged over their posterior; of more they are known well
-WIDEST = 1e6  # ratio of what both noises add to y over a step, and its inverse
 GREATEST_GROWTH = 30.0  # logarithm of the factor by which the noise-free solution may grow over a run
 
 
@@ -118,13 +111,18 @@ def _response(rows: Rows, first: npt.NDArray[np.int64], m: int, A: FloatArray) -
     return filtered(part, impulses(part, m), A)
 
 
+def _stable(psi: FloatArray, m: int) -> FloatArray:
+    """A(L) with the roots of growing solutions inverted."""
+    roots = np.roots(polynomial(psi, m))
+    return np.asarray(np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots))))
+
+
 def _iterate(relation: Relation, rows: Rows, theta: FloatArray, patience: int) -> Settled:
     m = relation.order
     longest = relation.step * float(np.bincount(rows.run).max())
     for _ in range(patience):
         psi = relation.psi(theta)
-        roots = np.roots(polynomial(psi, m))
-        stable = np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots)))
+        stable = _stable(psi, m)
         first = early(rows, stable)
         response = np.linalg.qr(_response(rows, first, m, stable))[0]
         instruments = filtered(rows, _solution(relation, rows, psi), stable) @ relation.jacobian(theta)
@@ -162,11 +160,11 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, settled: Settled) 
     theta, instruments, cross, residual, decrement = settled
     base = fitted_regression(problem, rows, theta, instruments, residual, decrement=decrement)
     bread = np.linalg.solve(cross, np.eye(len(theta)))
-    sigma2, q = _noise(problem, theta)
-    middle = sigma2 * instruments.T @ instruments
-    for numerator, A in _process(relation, theta):
-        back = by_run(rows, instruments, lambda part, b=numerator, a=A: np.asarray(lfilter(b, a, part[::-1], axis=0)))  # type: ignore[misc]
-        middle = middle + q * back.T @ back
+    try:
+        sigma2, q = noises_at(problem, theta)
+    except (ConvergenceError, NumericalError) as error:
+        raise ConvergenceError(f'the noise of the residuals cannot be estimated ({error}); use method="kalman"') from error
+    middle = of_both_noises(relation, rows, theta, _stable(relation.psi(theta), relation.order), instruments, (sigma2, q))
     return replace(
         base,
         cov=bread @ middle @ bread.T,
@@ -176,69 +174,6 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, settled: Settled) 
         q=np.array([q]),
         sigma2=np.array([sigma2]),
     )
-
-
-def _process(relation: Relation, theta: FloatArray) -> list[tuple[FloatArray, FloatArray]]:
-    """Filters (numerator, denominator) from white noise of unit variance to what process noise of unit intensity adds to y."""
-    d = relation.discrete(theta)
-    phi, first = relation.polynomial(d.T[0])
-    A = np.concatenate([[1.0], -phi])
-    roots = np.roots(A)
-    stable = np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots)))
-    values, axes = np.linalg.eigh(d.Q[0, 0])
-    factors = axes * np.sqrt(np.maximum(values, 0.0))
-    return [(np.array([row @ column for row in first]), stable) for column in factors.T]
-
-
-def _noise(problem: Problem, theta: FloatArray) -> tuple[float, float]:
-    """sigma^2 and q at these coefficients: their posterior means, in long samples those that are likeliest.
-
-    In short samples the coefficients absorb process noise, and q = 0 is often likeliest, with far too small standard errors.
-    """
-    try:
-        return _average(problem, theta) if len(problem.sample) <= SHORT else likeliest_noises(problem, theta)
-    except (ConvergenceError, NumericalError) as error:
-        raise ConvergenceError(f'the noise of the residuals cannot be estimated ({error}); use method="kalman"') from error
-
-
-def _average(problem: Problem, theta: FloatArray) -> tuple[float, float]:
-    """Posterior means, under Jeffreys' prior of the ratio of the variances and the likelihood restricted by the coefficients."""
-    search = Search(StateSpace(problem.equation, problem.sample))
-    assert problem.sample.step is not None
-    unit, k = problem.sample.step ** (1 - 2.0 * problem.equation.order), len(theta)
-    sigma2: dict[float, float] = {}
-
-    def log_density(rho: float) -> float:
-        variances = np.array([np.exp(rho) * unit, 1.0])
-        try:
-            terms = search.terms(theta, variances, slopes=True)
-        except (NumericalError, IdentificationError):
-            return np.nan
-        count = terms.n_used - k
-        of_variance = terms.of_variance[k:, k:] * np.outer(variances, variances)
-        total = of_variance.sum()
-        sigma2[rho] = terms.sse / count
-        information = np.linalg.det(of_variance) / total  # on log q, the common factor of both being estimated
-        restricted = terms.log_det + np.linalg.slogdet(terms.of_mean[:k, :k])[1] + count * np.log(terms.sse)
-        return float(np.log(max(information, np.finfo(float).tiny)) - restricted) / 2
-
-    def at(points: FloatArray) -> FloatArray:
-        return np.array([log_density(rho) for rho in points[:, 0].tolist()])
-
-    nodes = lattice_nodes(Density(at, np.log([1 / WIDEST]), np.log([WIDEST])), np.zeros(1))
-    rho = nodes.theta[:, 0]
-    found = np.array([sigma2[value] for value in rho.tolist()])
-    return float(nodes.weights @ found), float(nodes.weights @ (found * np.exp(rho)) * unit)
-
-
-def likeliest_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
-    """sigma^2 and q that are likeliest at these coefficients."""
-    search = Search(StateSpace(problem.equation, problem.sample))
-    assert problem.sample.step is not None
-    unit = problem.sample.step ** (1 - 2.0 * problem.equation.order)
-    best = min((np.array([ratio * unit, 1.0]) for ratio in RATIOS), key=lambda variances: search.value(theta, variances))
-    optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
-    return float(optimum.sigma2[0]), float(optimum.q[0])
 
 
 METHOD = Method(
