@@ -125,37 +125,44 @@ class MarkovEngine(StateSpaceEngine):
             found[:, i] = sums.log_det[0], sums.sse[0]
         return found[0], found[1]
 
-    def _scores(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """By the reference from the others: of e times all variances log_det is `count` larger, and sse 1 / e times as large."""
+    def _scores(self, whole: FloatArray, along: npt.NDArray[np.int64] | None = None) -> tuple[FloatArray, FloatArray]:
+        """Derivatives by others than the coordinates `along` are zero.
+
+        Those by the reference follow from the others: of e times all variances log_det is `count` larger, and sse 1 / e times as
+        large.
+        """
         values, variance = self.specification.split(whole)
-        if self.reference is None:
-            sums = self.specification.sums(values, variance, "reml", slopes=True)
-            return sums.log_det, sums.sse
-        others = np.delete(np.arange(len(whole)), self.reference)
+        along = np.arange(len(whole)) if along is None else along
+        others = along if self.reference is None else along[along != self.reference]
         sums = self.specification.sums(values, variance, "reml", along=others.tolist())
         found = np.zeros((2, 1 + len(whole)))
         found[:, 0], found[:, 1 + others] = (sums.log_det[0], sums.sse[0]), (sums.log_det[1:], sums.sse[1:])
-        whole_slopes = np.array([self.count, -sums.sse[0]])
-        found[:, 1 + self.reference] = whole_slopes - found[:, 1 + others] @ self.powers[others] / 2
+        if self.reference is not None:
+            of_all = np.array([self.count, -sums.sse[0]])
+            found[:, 1 + self.reference] = of_all - found[:, 1 + others] @ self.powers[others] / 2
         return found[0], found[1]
 
     def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Hessians by central differences of exact scores."""
+        return self._differences(whole, np.arange(len(whole)))
+
+    def _differences(self, whole: FloatArray, along: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        """Scores and Hessians along some coordinates, which include all sizes."""
         k = len(whole)
         found = np.zeros((2, k, k))
-        for i in range(k):
+        for i in along.tolist():
             if i != self.reference:
-                ends = [self._scores(whole + shift * np.eye(k)[i]) for shift in (STEP, -STEP)]
+                ends = [self._scores(whole + shift * np.eye(k)[i], along) for shift in (STEP, -STEP)]
                 found[:, i] = [(high - low)[1:] / (2 * STEP) for high, low in zip(*ends, strict=True)]
         if self.reference is not None:
             found[:, self.reference] = found[:, :, self.reference]
-        return np.array(self._scores(whole)), (found + found.swapaxes(1, 2)) / 2
+        return np.array(self._scores(whole, along)), (found + found.swapaxes(1, 2)) / 2
 
     def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `_curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""
         model = self.specification
         if not model.unknowns:
-            return self._curvatures(whole)
+            return self._differences(whole, np.flatnonzero(self.powers))
         n, k = len(model.hyperparameters), len(whole)
         values, variance = model.split(whole)
         inner = MarkovEngine(model.calibrated(values[n:], variance))
