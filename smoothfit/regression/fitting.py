@@ -321,8 +321,10 @@ def _best_face(
     least, face, best = min(by_edges, key=lambda entry: entry[0])
     lower = min(least, np.inf if failure is None else failure.value)
     room = LEVEL if lower == least else UNCERTIFIED
+    reached = np.full(system.n_penalties, -np.inf)
+    reached[np.isnan(face.weights)] = best.log_tau
     for here, edge, there in by_edges:
-        if here <= lower + room or _is_limit(system, edge, there, here, lower, value):
+        if here <= lower + room or _is_limit(system, edge, there, reached, here, lower, value):
             least, face, best, failure = here, edge, there, None
             break
     if failure is not None and failure.value < least - LEVEL:
@@ -339,18 +341,22 @@ def _is_limit(
     system: System,
     face: Face,
     found: Estimate,
+    reached: FloatArray,
     edge: float,
     lower: float,
     value: Callable[[System, FloatArray, FloatArray], float],
 ) -> bool:
-    """Whether a lower criterion is rounding: the whole misses that of an edge by as much where weights should have come to it."""
+    """Whether a lower criterion is rounding: the whole misses that of an edge by as much where weights should have come to it.
+
+    That is at the end of the range, or beyond it at the logarithms `reached` (P,) of the lowest criterion's weights.
+    """
     if edge > lower + NEAR_EDGE or not np.isinf(face.weights).any() or (face.weights == 0).any():
         return False
     log_tau, is_searched = np.zeros(system.n_penalties), np.isnan(face.weights)
     base, _, high = range_of_tau(system, found.log_sigma2)
     log_tau[is_searched] = found.log_tau
-    log_tau[~is_searched] = base[~is_searched] + high
-    return edge <= lower + abs(value(system, log_tau, found.log_sigma2) - edge)
+    log_tau[~is_searched] = np.maximum(base + high, reached)[~is_searched]
+    return edge <= lower + 2 * abs(value(system, log_tau, found.log_sigma2) - edge)  # a search ends where rounding is largest
 
 
 def _on_edge(face: Face, found: Estimate, value: float) -> Estimate:

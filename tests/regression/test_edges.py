@@ -226,3 +226,19 @@ def test_correlated_errors_have_the_best_of_a_scan_over_their_timescale():
     res = sf.SplineRegression(obs, basis, D(2), errors=sf.OU()).fit()
     scan = [sf.SplineRegression(obs, basis, D(2), errors=sf.OU(s)).fit().llf for s in (0.003, 0.01, 0.02, 0.024, 0.05, 0.13, 1.0)]
     assert res.llf >= max(scan) - 1e-8
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5, 6])
+def test_a_known_sd_beside_an_unknown_one_leaves_an_infinite_weight_at_its_edge(seed):
+    """Where f is linear along an axis; the search of variances lets weights pass the end of their range, into rounding."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(0, 1, (200, 2))
+    y = np.sin(3 * points[:, 0]) * points[:, 1] + 0.05 * rng.standard_normal(200)
+    basis = sf.TensorProductBasis(sf.BSplineBasis.uniform(0, 1, 5), sf.BSplineBasis.uniform(0, 1, 4))
+    obs = sf.observe(points[:100], y[:100], name="a") + sf.observe(points[100:], y[100:], sd=0.05, name="b")
+    res = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1)).fit()
+    assert res.boundary == ("lam[1]",)
+    assert res.lam[1] == np.inf
+    held = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1))
+    held = held.fit(lam=[res.lam[0], 1e9])  # before rounding
+    np.testing.assert_allclose(res.predict(points), held.predict(points), atol=1e-7)
