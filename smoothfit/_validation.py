@@ -110,7 +110,7 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
     if array.dtype.kind == "c":
         raise DataError(f"{argument} is complex ({array.dtype}); pass its real or imaginary part")
     if array.dtype.kind == "b":
-        raise DataError(f"{argument} is boolean; pass numbers")
+        raise DataError(f"{argument} is boolean; pass numbers, for example its astype(float)")
     if array.dtype.kind not in "iufMm":
         raise DataError(f"{argument} has the type {array.dtype} (first element {array.ravel()[:1]!r}); pass {wanted}")
     return Column(array, label, zone)

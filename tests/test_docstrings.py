@@ -2,9 +2,12 @@
 
 import importlib
 import inspect
+import re
 from functools import cached_property
 
 import pytest
+
+from smoothfit import calculus
 
 PACKAGES = (
     "",
@@ -68,3 +71,8 @@ def described(package):
 @pytest.mark.parametrize("package", PACKAGES)
 def test_public_docstrings_say_something(package):
     assert [name for name, text in described(package) if len(text or "") < SHORTEST] == []
+
+
+def test_calculus_states_its_sources():
+    texts = {name: getattr(calculus, name).__doc__ for name in calculus.__all__ if callable(getattr(calculus, name))}
+    assert [name for name, text in texts.items() if not re.search(r"\b(1[89]|20)\d\d\b", text)] == []

@@ -32,6 +32,10 @@ BATCH = 4096
 class BivariateNormalGradient(NamedTuple):
     """Derivatives of the distribution function by both limits and by the correlation, each of the broadcast shape.
 
+    References
+    ----------
+    Plackett (1954), Biometrika 41.
+
     Examples
     --------
     >>> from smoothfit import calculus

@@ -39,6 +39,10 @@ class GradientCheck:
     asymmetric : ndarray of bool, shape (n, n)
         The Jacobian is not symmetric beyond its error: no function has this gradient.
 
+    References
+    ----------
+    Nocedal and Wright (2006), Numerical Optimization, 8.1.
+
     Examples
     --------
     >>> from smoothfit import calculus

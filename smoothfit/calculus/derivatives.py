@@ -18,6 +18,10 @@ LAYOUTS = ("numerator", "denominator")
 class Status(IntEnum):
     """How a numeric derivative ended, element by element.
 
+    References
+    ----------
+    Ridders (1982), Advances in Engineering Software 4, for the error by which a derivative has converged.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -50,6 +54,10 @@ class Derivative:
         A `Status`; 0 where the derivative converged.
     reason : str
         Why the complex step was refused; empty where it was not.
+
+    References
+    ----------
+    Ridders (1982), Advances in Engineering Software 4, for `error`; Squire and Trapp (1998), SIAM Review 40, for the complex step.
 
     Examples
     --------
@@ -91,6 +99,10 @@ class Jacobian(Derivative):
     Notes
     -----
     ``Jacobian.of(matrix, layout)`` makes one of a matrix that is known; `jacobian` makes one numerically.
+
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*, for the layouts.
 
     Examples
     --------

@@ -21,6 +21,10 @@ class EnergyGradient(NamedTuple):
     se : ndarray, shape (d,)
         Monte Carlo standard error; zero where the expectation is exact.
 
+    References
+    ----------
+    LeCun, Chopra, Hadsell, Ranzato and Huang (2006), A tutorial on energy-based learning.
+
     Examples
     --------
     >>> from smoothfit import calculus

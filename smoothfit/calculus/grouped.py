@@ -48,6 +48,11 @@ class GroupLassoFit(NamedTuple):
     n_sweeps : int
         Sweeps over a working set.
 
+    References
+    ----------
+    Yuan and Lin (2006), Journal of the Royal Statistical Society B 68, for the objective; Massias, Gramfort and Salmon (2018),
+    International Conference on Machine Learning, for the duality gap.
+
     Examples
     --------
     >>> import numpy as np

@@ -20,6 +20,10 @@ ROUNDING = 10.0  # of eigenvalues, in units of n eps |lam|_max
 class Inertia(NamedTuple):
     """Numbers of positive, negative and undecided eigenvalues.
 
+    References
+    ----------
+    Sylvester (1852), Philosophical Magazine 4; Horn and Johnson (2013), Matrix Analysis, 4.5.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -50,6 +54,10 @@ class CriticalPoint:
     gradient : ndarray, shape (n,)
     value : float or None
         f at x, where f is known.
+
+    References
+    ----------
+    Nocedal and Wright (2006), Numerical Optimization, 2.1.
 
     Examples
     --------

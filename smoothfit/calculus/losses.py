@@ -22,6 +22,10 @@ class ResidualLoss(NamedTuple):
     value, slope, curvature : ndarray
         The loss, its first and its second derivative by r.
 
+    References
+    ----------
+    Huber (1964), Annals of Mathematical Statistics 35.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -141,6 +145,10 @@ def log_cosh(r: Any) -> ResidualLoss:
 
 class Subdifferential(NamedTuple):
     """The interval of slopes of a convex function in each coordinate, arrays (n,).
+
+    References
+    ----------
+    Rockafellar (1970), Convex Analysis, section 23.
 
     Examples
     --------

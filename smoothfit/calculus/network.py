@@ -17,6 +17,10 @@ from .special import finite_reals, squared_sech
 class Layer(NamedTuple):
     """Weights (inputs, outputs) and biases (outputs,) of a layer.
 
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986), Nature 323.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -40,6 +44,10 @@ class Backpropagation(NamedTuple):
         Derivatives by the weights and biases of each layer, in their shapes.
     inputs : ndarray, shape (n, d)
         Derivatives by X.
+
+    References
+    ----------
+    Rumelhart, Hinton and Williams (1986), Nature 323.
 
     Examples
     --------

@@ -36,6 +36,10 @@ class QuadraticApproximation:
     DataError
         Shapes differ, a number is not finite, or the Hessian is not symmetric.
 
+    References
+    ----------
+    Goodfellow, Bengio and Courville (2016), Deep Learning, 4.3.1.
+
     Examples
     --------
     >>> from smoothfit import calculus

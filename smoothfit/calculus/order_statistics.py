@@ -24,6 +24,10 @@ LARGE = 16  # from which on these terms are enough
 def order_statistic_logpdf(x: Any, distribution: Any, r: int, n: int) -> FloatArray:
     """Logarithm of `order_statistic_pdf`, finite where that underflows. Parameters and errors are the same.
 
+    References
+    ----------
+    David and Nagaraja (2003), Order Statistics, 2.1.
+
     Examples
     --------
     >>> from scipy import stats

@@ -138,6 +138,10 @@ class ChangeOfMeasure(NamedTuple):
     kl, kl_se : float
         Estimate of the divergence KL(P || Q) = E_P[log dP/dQ] and its standard error.
 
+    References
+    ----------
+    Kong, Liu and Wong (1994), Journal of the American Statistical Association 89, for the effective sample size.
+
     Examples
     --------
     >>> import numpy as np
@@ -296,6 +300,10 @@ def probabilities(values: Any, argument: str) -> FloatArray:
 
 class LogOdds(NamedTuple):
     """Log-odds of two Gaussians of one covariance, linear in x: ``x @ slope + intercept``.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman (2009), The Elements of Statistical Learning, 4.3.
 
     Examples
     --------

@@ -38,6 +38,10 @@ class Verification(NamedTuple):
     passed : bool
         Whether they agree within the numeric error and 1e-9 of the largest entry.
 
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -71,6 +75,10 @@ class Identity:
         The differential, for functions with matrix values.
     domain : str
         "any", or what is needed of the matrix `by`: "invertible", "nonzero".
+
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*.
 
     Examples
     --------
@@ -229,6 +237,10 @@ class Identity:
 def identities() -> dict[str, Identity]:
     """Return the registry: name -> `Identity`.
 
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*.
+
     Examples
     --------
     >>> from smoothfit import calculus
@@ -242,6 +254,10 @@ def identities() -> dict[str, Identity]:
 
 def identity(name: str) -> Identity:
     """Return one identity by its name; raises SpecificationError if there is none.
+
+    References
+    ----------
+    J. Magnus and H. Neudecker (1999), *Matrix Differential Calculus*.
 
     Examples
     --------
