@@ -48,12 +48,24 @@ def correlation(rng):
     return sf.SmoothingSpline(obs, order=3, covariances={("a", "b"): "estimate"}), "correlation.a.b", 0.6
 
 
+def response(rng, deriv=0, tau=0.5):
+    """Model of values beside values, or slopes, by an instrument that was just switched on; its parameter and the truth."""
+    x, z = np.sort(rng.uniform(0, 12, (2, N)), axis=1)
+    shown = (np.cos(z) + tau * np.sin(z) if deriv else np.sin(z) - tau * np.cos(z)) / (1 + tau**2)
+    shown += rng.standard_normal() * np.exp((z[0] - z) / tau)
+    first = sf.observe(x, np.sin(x) + SD * rng.standard_normal(N), name="a")
+    second = sf.observe(z, shown + SD * rng.standard_normal(N), deriv, name="b", response_time="estimate")
+    return sf.SmoothingSpline(first + second, order=3), "response_time.b", tau
+
+
 DESIGNS = {
     "bias of values": bias,
     "bias of slopes": lambda rng: bias(rng, 1),
     "scale": scale,
     "lag": lag,
     "correlation": correlation,
+    "response": response,
+    "response of slopes": lambda rng: response(rng, 1),
 }
 
 

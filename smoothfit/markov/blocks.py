@@ -88,9 +88,19 @@ def blocks_of(terms: Iterable[Prior], x_unit: float) -> tuple[Block, ...]:
 
 
 def table(
-    block: Block, dt: FloatArray, values: FloatArray, x_unit: float, integral: bool, free: Sequence[int], width: int
+    block: Block,
+    dt: FloatArray,
+    values: FloatArray,
+    x_unit: float,
+    integral: bool,
+    free: Sequence[int],
+    width: int,
+    waits: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """T and Q of all steps dt and P0 of a prior, with derivatives by the logarithms of the hyperparameters `free`, last axis."""
+    """T and Q of all steps dt and P0 of a prior, with derivatives by the logarithms of the hyperparameters `free`, last axis.
+
+    States that start late stay as they are over the steps that they wait (n, late).
+    """
     prior, mine = block.prior, slice(block.parameter, block.parameter + len(block.prior.hyperparameters))
 
     def at(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
@@ -106,4 +116,8 @@ def table(
             moved[i] *= 1 + 1j * COMPLEX_STEP
             for array, matrix in zip(wide, at(moved), strict=True):
                 array[..., 1 + d] = matrix.imag / COMPLEX_STEP
+    size = wide[0].shape[1]
+    for j, waiting in enumerate(() if waits is None else waits.T, size - prior.late):
+        wide[0][waiting, j] = wide[1][waiting, j] = wide[1][waiting, :, j] = 0.0
+        wide[0][waiting, j, j, 0] = 1.0
     return wide[0], wide[1], wide[2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
@@ -23,6 +23,7 @@ from .discretize import discretize
 
 AnyArray = npt.NDArray[Any]
 LENGTH, AMPLITUDE, INTENSITY, RATIO = "length", "amplitude", "intensity", "ratio"
+RESPONSE = "response"  # a time over which an instrument responds, zero if it does at once
 
 
 class Hyperparameter(NamedTuple):
@@ -31,7 +32,7 @@ class Hyperparameter(NamedTuple):
     Attributes
     ----------
     name : str
-    kind : {"length", "amplitude", "intensity", "ratio"}
+    kind : {"length", "amplitude", "intensity", "ratio", "response"}
         What its size is compared with in the search; an intensity or an amplitude may turn out to be zero.
     x_power, f_power : int
         Its unit is that of x to `x_power` times that of f to `f_power`.
@@ -98,6 +99,10 @@ class Prior(ABC):
         >>> sf.priors.IntegratedWiener(3).readout(1)  # the state is (f, f', f'')
         array([0., 1., 0.])
         """
+
+    def shown(self, name: str, deriv: int, x_unit: float = 1.0) -> FloatArray:
+        """Row of what the instrument of a series shows of f^(deriv): that itself, if it responds at once."""
+        return self.readout(deriv, x_unit)
 
     @abstractmethod
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
@@ -172,6 +177,20 @@ class Prior(ABC):
         return (self,)
 
     @property
+    def curve(self) -> Prior:
+        """The prior of the curve, without what instruments make of it."""
+        return self
+
+    @property
+    def late(self) -> int:
+        """How many components of the state, the last ones, start at the first observation of them, not at the first x."""
+        return 0
+
+    def with_component(self, part: Prior) -> Prior:
+        """The prior with another part of the curve, which comes last in the state of the curve."""
+        return self + part
+
+    @property
     def level(self) -> FloatArray | None:
         """State of a constant curve of value one that the start leaves free; None if there is none."""
         return None
@@ -227,6 +246,9 @@ def taylor_matrices(dt: FloatArray, dim: int) -> tuple[FloatArray, FloatArray]:
     return T, Q
 
 
+Discretisation = Callable[[AnyArray, AnyArray, int], tuple[AnyArray, AnyArray]]
+
+
 class Chain(Prior):
     """A prior of state (f, f', ..., f^(d-1)), driven by white noise in f^(d)."""
 
@@ -276,26 +298,47 @@ class Chain(Prior):
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """By the matrix exponential in dimensionless time."""
-        rate = self.rate(values)
-        companion = np.concatenate([np.zeros(int(integral)), self.companion(values)])
-        size = len(companion)
-        # steps of which nothing survives are cut short of overflow, complex parts kept
-        z = dt * rate
-        system = np.zeros((size, size), dtype=companion.dtype)
-        system[:-1, 1:] = np.eye(size - 1)
-        system[-1] = companion
-        T, Q = _discrete(system, z, size)
-        scale = rate ** np.arange(size)
+        return self.driving(dt, values, integral, (), discrete_chain)
+
+    def driving(
+        self, dt: FloatArray, values: AnyArray, integral: bool, filters: Sequence[tuple[int, Any]], discrete: Discretisation
+    ) -> tuple[AnyArray, AnyArray]:
+        """T and Q of the state and, below it, of z with tau z' + z = f^(k) for filters (k, tau); z = f^(k) if tau is zero.
+
+        `discrete` is `discrete_chain`, or returns what that would.
+        """
+        rate, first = _real_if_constant(self.rate(values)), int(integral)
+        size, last = first + self.dim + len(filters), first + self.dim - 1
+        own = _real_if_constant(np.concatenate([np.zeros(first), self.companion(values)]))
+        filters = [(k, _real_if_constant(tau) * rate) for k, tau in filters]
+        system = np.zeros((size, size), dtype=np.result_type(own, *(z for _, z in filters)))
+        system[:last, 1 : last + 1] = np.eye(last)
+        system[last, : last + 1] = own
+        for j, (k, z) in enumerate(filters, last + 1):
+            if z != 0:
+                system[j, [first + k, j]] = np.array([1.0, -1.0]) / z
+        T, Q = discrete(system, dt * rate, last)
+        for j, (k, z) in enumerate(filters, last + 1):
+            if z == 0:
+                T, Q = T.copy(), Q.copy()
+                T[:, j], Q[:, j] = T[:, first + k], Q[:, first + k]
+                Q[:, :, j] = Q[:, :, first + k]
+        scale = rate ** np.array([*range(last + 1), *(first + k for k, _ in filters)])
         across = scale[:, None] / scale
-        return T * across, Q * (np.outer(scale, scale) * (self.intensity(values) * rate ** (1 - 2 * size)))
+        return T * across, Q * (np.outer(scale, scale) * (self.intensity(values) * rate ** (-1 - 2 * last)))
 
 
-def _discrete(system: AnyArray, z: AnyArray, size: int) -> tuple[AnyArray, AnyArray]:
-    """T and Q of x' = A x + e_d (white noise of intensity one) over steps z, real or with a small imaginary part.
+def _real_if_constant(value: Any) -> Any:
+    """A number or an array, real if it has no imaginary part: derivatives along what it does not depend on."""
+    return value if np.any(np.imag(value)) else np.real(value)
 
-    `discretize` takes real steps: z = |z| (1 + i c) with one c is a change of A.
+
+def discrete_chain(system: AnyArray, z: AnyArray, last: int) -> tuple[AnyArray, AnyArray]:
+    """T and Q of x' = A x + e (white noise of intensity one), e of component `last`, over steps z.
+
+    Steps may have a small imaginary part; `discretize` takes real ones: z = |z| (1 + i c) with one c is a change of A.
     """
-    entry = np.eye(size)[:, -1:]
+    entry = np.eye(len(system))[:, last : last + 1]
     lengths = np.asarray(z.real, dtype=np.float64)
     if not np.iscomplexobj(z):
         d = discretize(system, entry, lengths)

@@ -28,7 +28,7 @@ from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError, SpecificationError
 from ..observations.abscissa import Points
 from .blocks import TABLE, Block, blocks_of, table
-from .process import AMPLITUDE, INTENSITY, Prior, Start, split_values, start_together
+from .process import AMPLITUDE, INTENSITY, RESPONSE, Prior, Start, split_values, start_together
 from .slots import FRESH, OPEN, planned
 
 IntArray = npt.NDArray[np.int64]
@@ -170,6 +170,8 @@ class Program:
         Functional of each row; -1 for a constraint.
     dt : ndarray
         Distinct steps; `class_dt` (C,) and `class_slots` (C, slots) are the step and the use of each slot by class.
+    waits : ndarray of bool, shape (n_dt, late)
+        Over which of these steps the prior's states that start late have not started.
     sources : ndarray, shape (n_held, D)
         What held slots hold.
     """
@@ -184,6 +186,7 @@ class Program:
     group: npt.NDArray[np.uint8]
     order: IntArray
     dt: FloatArray
+    waits: npt.NDArray[np.bool_]
     class_dt: IntArray
     class_slots: npt.NDArray[np.int8]
     n_accumulators: int
@@ -266,7 +269,7 @@ class Program:
         for block in self.processes.blocks:
             if block.kind == TABLE:
                 integral = block.integrated and self.n_accumulators > 0
-                tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width)
+                tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width, self.waits)
         return self._read, self._steps, tuple(tables), parameters, B, noise, is_still
 
     def _at(self, values: FloatArray) -> Program:
@@ -399,7 +402,8 @@ class Program:
 
     @cached_property
     def _ones(self) -> FloatArray:
-        return np.ones(sum(len(term.hyperparameters) for term in self.processes.terms))
+        """Hyperparameters of processes that do not matter: one each, and instruments that respond at once."""
+        return np.array([0.0 if p.kind == RESPONSE else 1.0 for term in self.processes.terms for p in term.hyperparameters])
 
     def _in_order(self, rows: AnyArray) -> AnyArray:
         kept = self.order >= 0
@@ -571,7 +575,7 @@ def compiled(
     by_node = np.argsort(end, kind="stable")
     first = np.concatenate([[0], np.cumsum(np.bincount(end, minlength=n_nodes))]).astype(np.int64)
 
-    dt, dt_of_step = np.unique(steps, return_inverse=True)
+    dt, waits, dt_of_step = _distinct_steps(steps, _starts_of_late(processes.terms[0], functionals.process, ends))
     if use.shape[1]:
         patterns, pattern_of_step = np.unique(use[1:], axis=0, return_inverse=True)
     else:
@@ -589,6 +593,7 @@ def compiled(
         group=np.ascontiguousarray(group[by_node].astype(np.uint8)),
         order=order[by_node],
         dt=dt,
+        waits=waits,
         class_dt=class_dt,
         class_slots=patterns[class_pattern],
         n_accumulators=acc,
@@ -597,3 +602,19 @@ def compiled(
         effects=labels,
         closed=close is not None,
     )
+
+
+def _starts_of_late(prior: Prior, rows: FloatArray, nodes: IntArray) -> IntArray:
+    """Nodes (late,) at which the prior's states that start late are first used, by `rows` of the processes (n, D) at `nodes`."""
+    used = rows[:, prior.dim - prior.late : prior.dim] != 0
+    return np.array([nodes[one].min(initial=nodes.max(initial=0)) for one in used.T], np.int64)
+
+
+def _distinct_steps(steps: FloatArray, starts: IntArray) -> tuple[FloatArray, npt.NDArray[np.bool_], IntArray]:
+    """Distinct steps (k,), which states that start late at nodes (late,) wait over them (k, late), and the place of each step."""
+    dt, place = np.unique(steps, return_inverse=True)
+    waits = np.arange(1, len(steps) + 1)[:, None] <= starts
+    if not waits.any():
+        return dt, np.zeros((len(dt), len(starts)), dtype=bool), place.ravel()
+    pairs, place = np.unique(np.column_stack([place, waits]), axis=0, return_inverse=True)
+    return dt[pairs[:, 0]], pairs[:, 1:].astype(bool), place.ravel()

@@ -300,20 +300,39 @@ def join(parts: Sequence[npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     return np.concatenate(parts)
 
 
-def _as_lags(x: npt.NDArray[Any], given: Any) -> npt.NDArray[Any]:
+def _as_lags(x: npt.NDArray[Any], given: Any, argument: str = "lag") -> npt.NDArray[Any]:
     """Lags (k,) of the kind of differences of x: nanoseconds as timedelta64, or numbers."""
-    array = np.atleast_1d(to_array(given, "lag", "a number, or a duration if x holds times").values)
+    array = np.atleast_1d(to_array(given, argument, "a number, or a duration if x holds times").values)
     if x.dtype.kind in "Mm":
         if array.dtype.kind != "m":
-            raise SpecificationError(f"lag is {given!r}, but x holds times; pass a duration, such as np.timedelta64(90, 's')")
-        array = to_nanoseconds(array, "lag")
+            example = "such as np.timedelta64(90, 's')"
+            raise SpecificationError(f"{argument} is {given!r}, but x holds times; pass a duration, {example}")
+        array = to_nanoseconds(array, argument)
         if np.isnat(array).any():
-            raise DataError("lag is missing (NaT); pass a duration")
+            raise DataError(f"{argument} is missing (NaT); pass a duration")
         return array
     if array.dtype.kind not in "iuf":
-        raise SpecificationError(f"lag is {given!r}, but x holds numbers; pass a number in the unit of x")
-    check_finite(array.astype(np.float64), "lag", "pass a finite number")
+        raise SpecificationError(f"{argument} is {given!r}, but x holds numbers; pass a number in the unit of x")
+    check_finite(array.astype(np.float64), argument, "pass a finite number")
     return array
+
+
+def check_response(x: npt.NDArray[Any], given: Any) -> tuple[float | None, bool]:
+    """Return a known response time in the unit of x, or in nanoseconds, and whether it is to be estimated."""
+    if given is None:
+        return None, False
+    if isinstance(given, str):
+        if given != "estimate":
+            raise SpecificationError(f'response_time is {given!r}; pass "estimate", or a number or duration')
+        return None, True
+    if np.ndim(given) > 0:
+        raise SpecificationError('response_time has several entries; pass "estimate", or one number or duration')
+    value = float(_as_lags(x, given, "response_time").astype(np.float64)[0])
+    if value <= 0:
+        raise DataError(
+            f'response_time is {given!r}; pass a positive one, or "estimate", or leave it out if the instrument responds at once'
+        )
+    return value, False
 
 
 def earlier(x: npt.NDArray[Any], lag: Any) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from .._entry import entry_point
 from .._frames import RowLabels, framed, table_of
 from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
 from ..errors import DataError, SmoothfitError, SpecificationError
-from .abscissa import Abscissa, Points, as_numbers, check_unit, earlier, lag_range
+from .abscissa import Abscissa, Points, as_numbers, check_response, check_unit, earlier, lag_range
 from .points import PointObservations, has_columns, observe_boxes, observe_points
 from .readings import (
     HIGHEST_DERIVATIVE,
@@ -174,6 +174,7 @@ class Observations(NamedReadings[Readings]):
         scale: Mapping[Any, Any] | None = None,
         lag: Mapping[Any, Any] | None = None,
         noise_growth: Mapping[Any, Any] | None = None,
+        response_time: Mapping[Any, Any] | None = None,
     ) -> Observations:
         """Read the columns of a data frame.
 
@@ -195,6 +196,8 @@ class Observations(NamedReadings[Readings]):
             Column of observations -> its offset, factor or lag; see `observe`.
         noise_growth : mapping from str to float, optional
             Column of observations -> power of the curve that the noise SD grows with; see `observe`.
+        response_time : mapping from str to "estimate", float or duration, optional
+            Column of observations -> response time of the instrument; see `observe`.
 
         Returns
         -------
@@ -215,7 +218,7 @@ class Observations(NamedReadings[Readings]):
           speed: 3 observations of f', SD to be estimated
         """
         options = {"sd": sd, "weights": weights, "resolution": resolution}
-        differences = {"bias": bias, "scale": scale, "lag": lag, "noise_growth": noise_growth}
+        differences = {"bias": bias, "scale": scale, "lag": lag, "noise_growth": noise_growth, "response_time": response_time}
         table = Table.of(data, readings, **options, **differences)
         parts = []
         for name, deriv in readings.items():
@@ -252,6 +255,7 @@ def observe(
     scale: Any = None,
     lag: Any = None,
     noise_growth: Any = None,
+    response_time: Any = None,
 ) -> Observations: ...
 @overload
 def observe(
@@ -267,6 +271,7 @@ def observe(
     scale: None = None,
     lag: None = None,
     noise_growth: None = None,
+    response_time: None = None,
 ) -> PointObservations: ...
 @entry_point
 def observe(
@@ -282,6 +287,7 @@ def observe(
     scale: Any = None,
     lag: Any = None,
     noise_growth: Any = None,
+    response_time: Any = None,
 ) -> Observations | PointObservations:
     """Observations of f^(deriv) at x: y_i = f^(deriv)(x_i) + sd_i e_i / sqrt(weights_i).
 
@@ -327,6 +333,12 @@ def observe(
         Power p with which the noise SD grows with what is observed: ``sd * abs(f^(deriv)(x_i))**p``, bias and scale included, in
         place of `sd`; 1 is noise proportional to the curve, 0.5 that of counts. The SD is evaluated at the smoothed curve. For a
         `SmoothingSpline`.
+    response_time : "estimate", float or duration, optional
+        Time constant tau of an instrument that responds slowly, or averages internally, in units of x. It shows z with
+        tau z' + z = f^(deriv), a filter of first order, in place of f^(deriv): y_i = scale z(x_i) + bias + noise. z is diffuse at
+        the first observation of the series. A known tau is a number, or a duration if x holds times. ``"estimate"`` makes it a
+        parameter of a `SmoothingSpline`, ``response_time.<name>``, in the unit that x is counted in, with an interval; another
+        series, without a response time or with a known one, is then the reference.
 
     Returns
     -------
@@ -368,6 +380,12 @@ def observe(
     Observations: 5 over x = 0 .. 2
       first: 3 observations of f, SD to be estimated
       second: 2 observations of f, SD to be estimated, bias to be estimated
+
+    A third, which is slow, and takes 0.8 units of x to follow:
+
+    >>> sf.observe([0.0, 1.0, 2.0], [19.2, 20.0, 20.3], name="third", response_time=0.8)
+    Observations: 3 over x = 0 .. 2
+      third: 3 observations of f, SD to be estimated, response time given
     """
     if isinstance(y, str) and table_of(x, "x") is not None:
         given: Any = deriv
@@ -377,6 +395,8 @@ def observe(
         _refuse_unit(unit)
         _refuse_resolution(resolution, "points")
         _refuse_differences(bias, scale, lag, noise_growth, "points")
+        if response_time is not None:
+            raise SpecificationError("response_time is for observations of one variable; leave it out for points")
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
@@ -389,7 +409,8 @@ def observe(
     readings = _readings(
         name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, scale, lag, noise_growth, rows
     )
-    return Observations((readings,), x_label or "x", x_label)
+    known, is_unknown = check_response(abscissae, response_time)
+    return Observations((replace(readings, response_time=known, has_response=is_unknown),), x_label or "x", x_label)
 
 
 @entry_point

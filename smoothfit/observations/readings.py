@@ -26,6 +26,7 @@ EXAMPLES = {  # of what is said of columns
     "scale": "{'y': 'estimate'}",
     "lag": "{'y': 'estimate'}",
     "noise_growth": "{'y': 1.0}",
+    "response_time": "{'y': 'estimate'}",
 }
 OF_INTEGRAL = -1  # the order of a derivative that an integral has
 
@@ -44,14 +45,27 @@ class NoisyReadings(Frozen, ABC):
     has_scale: bool = False  # likewise
     has_lag: bool = False  # likewise
     noise_growth: float | None = None  # likewise
+    response_time: float | None = None  # likewise
+    has_response: bool = False  # likewise
 
     def __len__(self) -> int:
         return len(self.y)
 
     @property
     def estimates(self) -> tuple[str, ...]:
-        """What is to be estimated of the series beside its noise: ``"bias"``, ``"scale"``, ``"lag"``."""
-        return ("bias",) * self.has_bias + ("scale",) * self.has_scale + ("lag",) * self.has_lag
+        """What is to be estimated of the series beside its noise: ``"bias"``, ``"scale"``, ``"lag"``, ``"response_time"``."""
+        found = {"bias": self.has_bias, "scale": self.has_scale, "lag": self.has_lag, "response_time": self.has_response}
+        return tuple(name for name, is_unknown in found.items() if is_unknown)
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether the instrument responds with a delay, by a filter of first order."""
+        return self.has_response or self.response_time is not None
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether it differs from the curve by more than noise, by something that a fit takes into account."""
+        return bool(self.estimates) or self.is_filtered
 
     @abstractmethod
     def merged(self, other: Self) -> Self:
@@ -179,6 +193,7 @@ class NamedReadings(Generic[Kind]):
             known += ", bias to be estimated" if reading.has_bias else ""
             known += ", scale to be estimated" if reading.has_scale else ""
             known += ", lag to be estimated" if reading.has_lag else ""
+            known += f", response time {'to be estimated' if reading.has_response else 'given'}" if reading.is_filtered else ""
             dropped = f", {reading.n_dropped} missing left out" if reading.n_dropped else ""
             count = f"{len(reading)} observation{'s' * (len(reading) != 1)}"
             lines.append(f"  {reading.name}: {count} of {self.read_by(reading)}, {known}{dropped}")

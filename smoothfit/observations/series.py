@@ -62,6 +62,10 @@ class Readings(NoisyReadings):
         Between which limits a lag is estimated, in the unit of x, or in nanoseconds.
     noise_growth : float or None
         The power of what they measure with which the noise SD grows.
+    response_time : float or None
+        Known response time of the instrument, in the unit of x, or in nanoseconds.
+    has_response : bool
+        Whether the response time is to be estimated.
 
     Examples
     --------
@@ -88,6 +92,8 @@ class Readings(NoisyReadings):
     has_scale: bool = False
     has_lag: bool = False
     noise_growth: float | None = None
+    response_time: float | None = None
+    has_response: bool = False
     lag_limits: tuple[float, float] | None = None
 
     @property
@@ -137,11 +143,12 @@ class Readings(NoisyReadings):
         if (self.deriv, self.mean) != (other.deriv, other.mean):
             kinds = [f"of order {reading.deriv}" if reading.upper is None else f"of {reading.label}" for reading in (self, other)]
             raise DataError(f"name {self.name!r} has observations {kinds[0]} and {kinds[1]}; give them different names")
-        for what in ("bias", "scale", "lag"):
+        for what in ("bias", "scale", "lag", "response_time"):
             if (what in self.estimates) != (what in other.estimates):
                 raise DataError(f"name {self.name!r} has {what}='estimate' in one part and none in the other; give both or neither")
-        if self.noise_growth != other.noise_growth:
-            raise DataError(f"name {self.name!r} has different noise_growth= in its parts; give them one, or different names")
+        for what in ("noise_growth", "response_time"):
+            if getattr(self, what) != getattr(other, what):
+                raise DataError(f"name {self.name!r} has different {what}= in its parts; give them one, or different names")
         resolution = None
         if self.resolution is not None or other.resolution is not None:
             steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
@@ -168,8 +175,13 @@ def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
 
 
 def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[str] = ()) -> None:
-    """Raise if a series has an unknown bias, scale or lag that a model does not support, or noise that grows with the curve."""
+    """Raise if a series has an unknown bias, scale or lag, a response time or growing noise that a model does not support."""
     for reading in readings:
+        if reading.is_filtered:
+            raise SpecificationError(
+                f"{reading.name!r} has response_time=, which {model} does not support; fit it by SmoothingSpline, or, if the "
+                "response is fast beside the changes of the curve, pass the response time as a known lag="
+            )
         if reading.noise_growth is not None:
             raise SpecificationError(
                 f"{reading.name!r} has noise_growth=, which {model} does not support; fit it by SmoothingSpline, or pass the "

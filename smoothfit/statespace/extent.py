@@ -10,11 +10,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .._validation import FloatArray
-from ..markov.process import LENGTH, RATIO, Hyperparameter
+from ..markov.process import LENGTH, RATIO, RESPONSE, Hyperparameter
 from ..markov.program import Program
 from ..observations import OF_DIFFERENCE, Observations, Readings
 from ..results.exact import is_stuck
 
+SHORTEST, LONGEST = 1e-3, 10.0  # of the mean spacing and of the range of x: response times at least and at most
 SMALLEST_SD = 1e-8  # of the size of a series' observations; below, an SD counts as zero
 
 
@@ -139,8 +140,10 @@ class Extent:
             bounds, starts = (1e-4, 1e2), (0.01, 1.0)
             (lower, upper), (first, last) = np.log(bounds), np.log(starts)
             return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
-        if p.kind == LENGTH:
+        if p.kind in (LENGTH, RESPONSE):
             bounds, starts = (self.gap / 4, 100 * self.range), (1.5 * self.spacing, self.range)
+            if p.kind == RESPONSE:
+                bounds, starts = (SHORTEST * self.spacing, LONGEST * self.range), (self.spacing / 4, self.range / 4)
             (lower, upper), (first, last) = _powers(bounds, power), _powers(starts, power)
             return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False, is_length=True)
         size = p.f_power * np.log(self.size)

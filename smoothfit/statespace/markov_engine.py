@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from ..inference.engine import Moments
+from ..markov.process import RESPONSE
 from .engine import STEP, StateSpaceEngine
 from .estimation import Optimum
 from .extent import LOG
@@ -62,8 +63,10 @@ class MarkovEngine(StateSpaceEngine):
 
     @property
     def has_slow_prior(self) -> bool:
-        """If only sizes are estimated: a matrix takes two scores for each."""
-        return bool(self.is_size.all())
+        """If only sizes and response times are estimated: a matrix takes two scores for each size."""
+        model = self.specification
+        shapes = [model.parameters[i].index for i in self._places[~self.is_size]]
+        return all(i < len(model.hyperparameters) and model.hyperparameters[i].kind == RESPONSE for i in shapes)
 
     @cached_property
     def reference(self) -> int | None:

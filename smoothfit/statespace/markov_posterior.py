@@ -13,7 +13,7 @@ from .._validation import FloatArray
 from ..basis import Spline
 from ..markov.program import VALUE, Functionals, Program
 from ..markov.sampling import IntArray
-from ..observations import Observations
+from ..observations import Observations, Readings
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE, OF_INTEGRAL
 from ..results.estimates import LEAST_FREE
@@ -292,8 +292,8 @@ class MarkovPosterior:
 
     @property
     def biased(self) -> tuple[str, ...]:
-        """Series with an unknown bias, scale or lag."""
-        return self.specification.biased
+        """Series that show something else than the curve: with an unknown bias, scale or lag, or a response time."""
+        return tuple(reading.name for reading in self.observations.readings if reading.has_bias or reading.is_filtered)
 
     def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:
         """Points with values of some regressors, others being zero, and with the bias of a series."""
@@ -377,8 +377,9 @@ class MarkovPosterior:
         program = self.specification.program
         adjoint = program.adjoint(self.hyper, self.variance)
         u, D = adjoint.errors.T.copy()
+        free = D * self.specification.functionals.noise(self.variance)
         for i in np.flatnonzero(adjoint.is_start):  # what only one observation determines has no precision without it
-            if not program.is_identified_without(int(i), self.hyper, self.variance):
+            if free[i] < LEAST_FREE or not program.is_identified_without(int(i), self.hyper, self.variance):
                 D[i] = np.nan
         if self.specification.sites is not None:  # of the reports, not of what represents them
             read, plain = self.specification.as_read, self.specification.as_reported
@@ -461,9 +462,19 @@ class MarkovPosterior:
             rows, k = slice(first, first + len(reading)), reading.deriv + 1
             first += len(reading)
             if reading.upper is None and k <= model.prior.smoothness:
-                process[rows], units[rows] = model.process_row(k), model.scale.of(k)
+                process[rows], units[rows] = self._slope_row(reading), model.scale.of(k)
         kind = np.full(len(read), VALUE, np.int8)
         return np.asarray(self._ask(replace(read, process=process, effects=0 * read.effects, kind=kind))[0] * units)
+
+    def _slope_row(self, reading: Readings) -> FloatArray:
+        """Row (D,) of the derivative of what a series shows: of a filter (f^(deriv) - z) / tau."""
+        model = self.specification
+        if not reading.is_filtered:
+            return model.process_row(reading.deriv + 1)
+        names = [p.name for p in model.hyperparameters]
+        lead = model.process_row(reading.deriv)
+        lead[: model.prior.dim] -= model.prior.shown(reading.name, reading.deriv, model.scale.x_unit)
+        return np.asarray(lead / self.hyper[names.index(f"response_time.{reading.name}")])
 
     def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scores and information of columns (n, k) of the observations, by their innovations."""
@@ -524,6 +535,11 @@ class MarkovPosterior:
             f"{reading.name} was rounded: {self._rounding}"
             for reading in spec.observations.readings
             if reading.resolution is not None
+        ]
+        notes += [
+            f"{reading.name} responds slowly: it shows z with response_time z' + z = {reading.label}"
+            for reading in spec.observations.readings
+            if reading.is_filtered
         ]
         notes += [f"covariances: of the noise of {', '.join(part.names)}" for part in spec.joint]
         if spec.period is not None:

@@ -100,10 +100,10 @@ class SmoothingSpline:
     Notes
     -----
     With any of the last seven parameters, for observations of integrals, means or differences, and if a series has an unknown
-    `bias`, `scale` or `lag`, a general engine runs, with the same methods and results. It costs three to five times as much
-    (measured at 500 and 4000 observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded observations
-    (`resolution` of `observe`) use it, too; they exclude a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`, `covariances` and
-    `online`.
+    `bias`, `scale` or `lag`, or a response time, a general engine runs, with the same methods and results. It costs three to five
+    times as much (measured at 500 and 4000 observations, with a prior or a regressor), and 10 to 30 times for integrals. Rounded
+    observations (`resolution` of `observe`) use it, too; they exclude a fixed smoothing, ``"gcv"``, ``"aicc"``, `robust`,
+    `covariances` and `online`.
 
     References
     ----------
@@ -149,7 +149,7 @@ class SmoothingSpline:
         if prior is not None and period is not None:
             raise SpecificationError("period needs order=; for a seasonal part of a prior add sf.priors.Seasonal(period)")
         is_plain = prior is None and period is None
-        is_plain &= all(r.upper is None and r.resolution is None and not r.estimates for r in observations.readings)
+        is_plain &= all(r.upper is None and r.resolution is None and not r.is_adjusted for r in observations.readings)
         is_plain &= _is_empty(interventions) and _is_empty(noise) and _is_empty(varying)
         if not (is_plain and not regressors and not joint):
             process = IntegratedWiener(self.order) if prior is None else prior
@@ -189,6 +189,7 @@ class SmoothingSpline:
         scale: Mapping[Any, Any] | None = None,
         lag: Mapping[Any, Any] | None = None,
         noise_growth: Mapping[Any, Any] | None = None,
+        response_time: Mapping[Any, Any] | None = None,
         **options: Any,
     ) -> SmoothingSpline:
         """Make a model from a formula and a data frame.
@@ -201,7 +202,7 @@ class SmoothingSpline:
             times; after a + columns on which the observations of f (of order 0) depend linearly, and ``Pulse(x0)``, ``Level(x0)``,
             ``Slope(x0)``.
             ``Q("any name")`` quotes a column.
-        data, sd, weights, resolution, bias, scale, lag, noise_growth
+        data, sd, weights, resolution, bias, scale, lag, noise_growth, response_time
             As of `Observations.from_frame`.
         **options
             Passed to `SmoothingSpline`: ``prior``, ``noise``, ``interventions``, ``covariances``, ``varying``.
@@ -229,7 +230,7 @@ class SmoothingSpline:
             )
         parsed = SplineFormula.parse(formula)
         unit = parsed.options.get("unit")
-        of_series = unit, resolution, bias, scale, lag, noise_growth
+        of_series = unit, resolution, bias, scale, lag, noise_growth, response_time
         observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, *of_series)
         regressors = regressor_columns(parsed, data)
         interventions = (*parsed.interventions, *options.pop("interventions", ()))

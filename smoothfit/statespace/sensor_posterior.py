@@ -142,8 +142,8 @@ class SensorPosterior(MarkovPosterior):
 
     @property
     def biased(self) -> tuple[str, ...]:
-        """Series with an unknown bias, scale or lag."""
-        return tuple(reading.name for reading in self.observations.readings if reading.estimates)
+        """Series that show something else than the curve: with an unknown bias, scale or lag, or a response time."""
+        return tuple(reading.name for reading in self.observations.readings if reading.is_adjusted)
 
     def question(self, functionals: CurveFunctionals) -> Question:
         """Compile functionals; those at points of a series are of what it observes."""

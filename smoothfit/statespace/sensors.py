@@ -25,6 +25,7 @@ from .._validation import FloatArray, frozen
 from ..errors import IdentificationError, SpecificationError
 from ..markov.joint import Correlated, Joint
 from ..markov.program import Sums
+from ..markov.response import Response
 from ..observations import Observations, Readings
 from ..observations.abscissa import NANOSECONDS
 from ..observations.readings import OF_INTEGRAL
@@ -107,8 +108,29 @@ def unknowns_of(observations: Observations, joint: Sequence[Joint | Correlated])
     return (*found, *(Unknown("correlation", part.label) for part in joint if isinstance(part, Correlated)))
 
 
+def responses_of(observations: Observations) -> list[Response]:
+    """Filters of instruments that respond slowly, if some series can be the reference of those with an unknown response time."""
+    readings, unit = observations.readings, observations.abscissa.unit
+    unknown = [reading.name for reading in readings if reading.has_response]
+    if len(unknown) == len(readings):
+        raise IdentificationError(
+            f"response_time='estimate' of {', '.join(unknown)}: a response time is relative to a series without one, or with a "
+            "known one: leave response_time= of one series out, or pass it as a number"
+        )
+    nanoseconds = 1 if unit is None else NANOSECONDS[unit]
+    known = [None if r.response_time is None else r.response_time / nanoseconds for r in readings]
+    return [Response(r.name, r.deriv, time) for r, time in zip(readings, known, strict=True) if r.is_filtered]
+
+
 def check_sensors(spec: Any) -> None:
-    """Refuse what series with an unknown scale or lag do not go with."""
+    """Refuse what series with an unknown scale or lag, or a response time, do not go with."""
+    slow = next((reading.name for reading in spec.observations.readings if reading.is_filtered), None)
+    for what, given, remedy in (
+        ("interventions=", spec.interventions, "add their response, as it is known, to regressors="),
+        ("period=", spec.period, "leave period= out"),
+    ):
+        if slow is not None and given:
+            raise SpecificationError(f"{slow!r} has response_time=, which {what} does not support; {remedy}")
     for kind, name in spec.unknowns:
         if kind == "correlation":
             continue

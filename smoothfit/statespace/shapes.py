@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..markov.priors import IntegratedWiener, Polynomial
-from ..markov.process import AnyArray, Start, Sum
+from ..markov.process import AnyArray, Start
 from ..markov.program import VALUE
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
@@ -60,13 +60,13 @@ def changes_of(specification: Specification, values: FloatArray, variance: Float
     """
     if specification.period is not None:
         return []
-    with_jump = specification.with_prior(Sum((*specification.prior.components, Jump())))
+    with_jump = specification.with_prior(specification.prior.with_component(Jump()))
     adjoint = with_jump.program.adjoint(values, variance)
     n_start = with_jump.n_diffuse - len(with_jump.effects)
     known = int(adjoint.start_nodes[n_start - 1]) if n_start else 0
     nodes = nodes_of(specification)
     x = specification.observations.abscissa.restore(nodes.coarse)
-    at, changes = specification.prior.dim, []
+    at, changes = specification.prior.curve.dim, []
     direct = _told_directly(with_jump, variance, nodes)
     for j, kind in enumerate(("level shift", "slope break")[: 1 + min(1, specification.prior.smoothness)]):
         told = adjoint.information[:, at + j]

@@ -48,7 +48,7 @@ def trend_of(prior: Prior) -> tuple[int, str] | None:
     """Order, and name of the intensity, of the only integrated Wiener process of a prior; None if there is not one."""
     names, at = [p.name for p in prior.hyperparameters], 0
     found = []
-    for component in prior.components:
+    for component in prior.curve.components:
         if isinstance(component, IntegratedWiener) and component.hyperparameters:
             found.append((component.order, names[at]))
         at += len(component.hyperparameters)

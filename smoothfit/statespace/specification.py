@@ -29,6 +29,7 @@ from ..markov.joint import Correlated, Joint
 from ..markov.priors import IntegratedWiener, Seasonal
 from ..markov.process import Hyperparameter, Prior, check_readable, sum_of
 from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
+from ..markov.response import with_responses
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
 from ..observations.abscissa import Points
@@ -39,7 +40,7 @@ from .effects import Intervention, Pulse, RegressedPoints
 from .extent import LOG, SMALLEST_SD, Extent, Parameter, has_level, power_of
 from .general_search import REMEDY
 from .periodic import Phases, distances
-from .sensors import Unknown, brought_to_curve, check_sensors, sensor_parameters, sensor_sums, unknowns_of
+from .sensors import Unknown, brought_to_curve, check_sensors, responses_of, sensor_parameters, sensor_sums, unknowns_of
 from .sketches import sketches_of
 from .varying import check_acting, checked_varying, coefficient_label
 
@@ -82,7 +83,7 @@ class Specification:
         self._calibrated: dict[bytes, Specification] = {}
         self._units_given = scale
         self.sites = sites
-        self.prior = with_harmonics(checked_prior(prior), observations)
+        self.prior = with_responses(with_harmonics(checked_prior(prior), observations), responses_of(observations))
         self.noise = checked_noise(noise, observations)
         self.interventions = checked_interventions(interventions, observations)
         self.period = None if period is None else check_positive(period, "period")
@@ -440,10 +441,10 @@ class Specification:
         return None if self.period is None else Points(np.array([0.0, self.period]))
 
     def process_row(self, deriv: int, component: str | None = None, name: str | None = None) -> FloatArray:
-        """Row (D,) of the processes that f^(deriv), or a component of it, is; with the noise process of a series."""
+        """Row (D,) of the processes that f^(deriv), or a component of it, is; of a series, what that shows, with its noise."""
         parts = []
         for label, term in zip(self.component_names, self.prior.components, strict=True):
-            row = term.readout(deriv, self.scale.x_unit)
+            row = term.readout(deriv, self.scale.x_unit) if name is None else term.shown(name, deriv, self.scale.x_unit)
             parts.append(row if component in (None, label) else np.zeros_like(row))
         for label, term in self.varying.items():
             is_asked = component == coefficient_label(label)
@@ -576,6 +577,8 @@ class Specification:
             process[:] = self.process_row(max(deriv, 0), component)
         effects = np.zeros((n, len(self.effects)))
         if isinstance(end, RegressedPoints):
+            if end.series is not None and component is None:
+                process[:, : self.prior.dim] = self.prior.shown(end.series, max(deriv, 0), self.scale.x_unit)
             acting = end.regressors * (self.scale.y_unit / self.scale.of(deriv))
             effects[:, : len(self._constant)] = acting[:, self._constant]
             process += self._varying_rows(acting)

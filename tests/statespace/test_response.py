@@ -1,0 +1,249 @@
+"""Instruments that respond slowly, tau z' + z = f^(k): by dense algebra, by matrix exponentials, and where they cannot be."""
+
+import math
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.linalg import expm
+
+import smoothfit as sf
+from smoothfit.errors import DataError, IdentificationError, SpecificationError
+from smoothfit.markov.response import Filtered, Response
+
+TAU = 0.6
+
+
+def shown(t, deriv=0, tau=TAU):
+    """What an instrument shows of a sine, or of its slope, that it has always been exposed to."""
+    return (np.sin(t) - tau * np.cos(t) if deriv == 0 else np.cos(t) + tau * np.sin(t)) / (1 + tau**2)
+
+
+def pair(n=40, noise=0.1, deriv=0, response="estimate", after=0.0, sd=None, **second):
+    """Observations of a sine, and at other x from `after` on those of a slow instrument."""
+    rng = np.random.default_rng(4)
+    x, z = np.sort(rng.uniform(0, 9, n)), np.sort(rng.uniform(after, 9, n))
+    first = sf.observe(x, np.sin(x) + noise * rng.standard_normal(n), sd=sd, name="a")
+    y = shown(z, deriv) + noise * rng.standard_normal(n)
+    return first + sf.observe(z, y, deriv, sd=sd, name="b", response_time=response, **second)
+
+
+def filtered_powers(t, start, u, power, tau):
+    """Integral over s from max(start, u) to t of exp((s - t) / tau) / tau (s - u)^power / power!, by parts."""
+    low = np.maximum(start, u)
+    decay, total = np.exp((low - t) / tau), 0.0
+    for p in range(power + 1):
+        total = (t - u) ** p / math.factorial(p) - decay * (low - u) ** p / math.factorial(p) - (tau * total if p else 0.0)
+    return np.where(low < t, total, 0.0)
+
+
+def functional(t, u, order, deriv, tau=None, start=0.0):
+    """What white noise at u in f^(order) adds to f^(deriv)(t), or to what a slow instrument shows of it: (t, u)."""
+    t, power = t[:, None], order - 1 - deriv
+    if tau is not None:
+        return filtered_powers(t, start, u, power, tau)
+    return np.where(u < t, np.maximum(t - u, 0.0) ** power, 0.0) / math.factorial(power)
+
+
+def dense(obs, order, q, sd, tau, x_new, deriv):
+    """-2 log-likelihood up to a constant, and posterior mean and variance of f^(deriv), of the prior as an integral over noise."""
+    a, b = obs.readings
+    origin = min(a.x[0], b.x[0], x_new[0])
+    x, z, new, start = a.x - origin, b.x - origin, x_new - origin, b.x[0] - origin
+    ends = np.unique(np.concatenate([[0.0], x, z, new]))
+    nodes, weights = np.polynomial.legendre.leggauss(14)  # of products of exponentials and polynomials between neighbouring x
+    half = np.diff(ends)[:, None] / 2
+    u, w = (ends[:-1, None] + half + half * nodes).ravel(), (half * weights).ravel()
+    rows = np.vstack([functional(x, u, order, a.deriv), functional(z, u, order, b.deriv, tau, start)])
+    asked = functional(new, u, order, deriv)
+
+    def slow_polynomial(t, power):
+        """Integral over s from the first observation to t of exp((s - t) / tau) / tau s^power / power!, by parts."""
+        total = 0.0
+        for p in range(power + 1):
+            total = (t**p - np.exp((start - t) / tau) * start**p) / math.factorial(p) - (tau * total if p else 0.0)
+        return total
+
+    def powers(t, k, is_slow=False):
+        """Of the polynomial that is diffuse, and of what the slow instrument showed at first."""
+        made = slow_polynomial if is_slow else lambda t, power: t**power / math.factorial(power)
+        columns = [np.zeros_like(t)] * k + [made(t, power) for power in range(order - k)]
+        return np.column_stack([*columns, np.exp((start - t) / tau) if is_slow else np.zeros_like(t)])
+
+    X, x_asked = np.vstack([powers(x, a.deriv), powers(z, b.deriv, True)]), powers(new, deriv)
+    V = q * (rows * w) @ rows.T + sd**2 * np.eye(len(obs))
+    C, own = q * (asked * w) @ rows.T, q * (asked**2 * w).sum(axis=1)
+    information = X.T @ np.linalg.solve(V, X)
+    beta = np.linalg.solve(information, X.T @ np.linalg.solve(V, obs.y))
+    rest = obs.y - X @ beta
+    value = np.linalg.slogdet(V)[1] + np.linalg.slogdet(information)[1] + rest @ np.linalg.solve(V, rest)
+    left = x_asked - C @ np.linalg.solve(V, X)
+    mean = x_asked @ beta + C @ np.linalg.solve(V, rest)
+    spread = np.einsum("ij,ji->i", left, np.linalg.solve(information, left.T))
+    return value, mean, own - np.einsum("ij,ji->i", C, np.linalg.solve(V, C.T)) + spread
+
+
+def fitted(obs, order, q):
+    return sf.SmoothingSpline(obs, prior=sf.priors.IntegratedWiener(order, q=q)).fit()
+
+
+@pytest.mark.parametrize(("order", "deriv", "after"), [(2, 0, 0.0), (3, 0, 4.0), (3, 1, 2.0)])
+def test_posterior_and_likelihood_are_those_of_dense_algebra(order, deriv, after):
+    sd, q, new, values = 0.1, 0.4, np.array([-0.5, 0.3, 4.4, 8.9, 10.0]), []
+    for tau in (0.05, 0.6, 8.0):
+        obs = pair(15, deriv=deriv, response=tau, after=after, sd=sd)
+        res = fitted(obs, order, q)
+        for k in (0, 1):
+            value, mean, variance = dense(obs, order, q, sd, tau, new, k)
+            found = res.get_prediction(new, deriv=k)
+            np.testing.assert_allclose(found.predicted_mean, mean, rtol=1e-7, atol=1e-8)
+            np.testing.assert_allclose(found.var_pred_mean, variance, rtol=1e-6)
+        values.append((-2 * res.llf, value))
+    ours, theirs = np.diff(np.array(values), axis=0).T  # the constant is of no tau
+    np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-7)
+
+
+def test_predictions_of_the_instrument_follow_its_equation():
+    res = fitted(pair(15, response=TAU, sd=0.1), 3, 0.4)
+    t = np.linspace(2, 8, 7)
+    h = 1e-3
+    z, ahead, behind = (res.get_prediction(t + s, name="b").predicted_mean for s in (0.0, h, -h))
+    np.testing.assert_allclose(TAU * (ahead - behind) / (2 * h) + z, res.predict(t), atol=1e-5)  # differences: h^2
+    np.testing.assert_allclose(res.fittedvalues[15:], res.get_prediction(res.observations["b"].x, name="b").predicted_mean)
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        sf.priors.IntegratedWiener(3, q=0.4),
+        sf.priors.Matern(2.5, length_scale=1.3, amplitude=0.7),
+        sf.priors.IntegratedOrnsteinUhlenbeck(2, length_scale=2.0, amplitude=0.4),
+        sf.priors.TensionSpline(3, tension=0.8, q=0.3),
+        sf.priors.DampedOscillator(period=3.0, damping=0.2, amplitude=1.0),
+    ],
+)
+@pytest.mark.parametrize("tau", [0.1, 0.7])  # the exponential of the reference loses exp(step / tau)
+def test_transition_and_noise_are_matrix_exponentials(prior, tau):
+    values = np.array([p.value for p in prior.hyperparameters])
+    d, k, dt = prior.dim, 1, np.array([0.3, 1.0])
+    A, rate = np.diag(np.ones(d), 1), prior.rate(values)
+    A[d - 1] = [*(prior.companion(values) * rate ** np.arange(d, 0, -1)), 0.0]
+    A[d] = 0.0
+    A[d, [k, d]] = np.array([1.0, -1.0]) / tau
+    L = np.zeros((d + 1, d + 1))
+    L[d - 1, d - 1] = prior.intensity(values)
+    joint = Filtered(prior, [Response("b", k, tau)])
+    for step, T, Q in zip(dt, joint.transition(dt), joint.noise(dt), strict=True):
+        whole = expm(np.block([[-A, L], [np.zeros_like(A), A.T]]) * step)  # Van Loan
+        np.testing.assert_allclose(T, expm(A * step), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(Q, whole[d + 1 :, d + 1 :].T @ whole[: d + 1, d + 1 :], rtol=1e-6, atol=1e-9)
+    moved = Filtered(prior + sf.priors.Polynomial(1), [Response("b", k, tau)])  # what warnings of level shifts use
+    T, Q = moved.transition(dt), moved.noise(dt)
+    np.testing.assert_allclose(T[:, -2, :d], joint.transition(dt)[:, -1, :d], rtol=1e-10)
+    np.testing.assert_allclose(Q[:, -2, -2], joint.noise(dt)[:, -1, -1], rtol=1e-10)
+    np.testing.assert_allclose(T[:, -1, d + 1], 1 - np.exp(-dt / tau), rtol=1e-10)  # of a line's slope
+    assert (Q[:, -1] == 0).all()
+
+
+def test_the_score_is_that_of_differences():
+    spec = sf.SmoothingSpline(pair(20), order=3).specification
+    theta = np.array([(p.first + p.last) / 2 for p in spec.parameters])
+    for method in ("reml", "ml"):
+        sums = spec.sums(*spec.split(theta), method, slopes=True)
+        for part in ("log_det", "sse", "log_information"):
+            ends = [
+                [getattr(spec.sums(*spec.split(theta + s * e), method), part)[0] for e in np.eye(len(theta))] for s in (1e-5, -1e-5)
+            ]
+            slopes = (np.array(ends[0]) - ends[1]) / 2e-5
+            np.testing.assert_allclose(getattr(sums, part)[1:], slopes, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("deriv", [0, 1])
+def test_the_response_time_of_noise_free_observations_is_exact(deriv):
+    x = np.linspace(0, 6, 40)
+    first = sf.observe(x, x**2, sd=1e-4, name="a")
+    z = x**2 - 2 * TAU * x + 2 * TAU**2 if deriv == 0 else 2 * x - 2 * TAU
+    y = z + 3 * np.exp(-x / TAU)  # just switched on
+    second = sf.observe(x, y, deriv, sd=1e-4, name="b", response_time="estimate")
+    res = sf.SmoothingSpline(first + second, prior=sf.priors.IntegratedWiener(3, q=1e-6)).fit()
+    assert res.params["response_time.b"] == pytest.approx(TAU, abs=1e-8)
+    np.testing.assert_allclose(res.predict(x), x**2, atol=1e-7)
+
+
+def test_a_fast_instrument_shows_the_curve_after_its_first_observation():
+    slow, x = pair(30, response=1e-9, sd=0.1), np.linspace(0.5, 8.5, 5)
+    plain = pair(30, response=None, sd=0.1)
+    b = plain["b"]
+    without = sf.observe(plain["a"].x, plain["a"].y, sd=0.1, name="a") + sf.observe(b.x[1:], b.y[1:], sd=0.1, name="b")
+    found, expected = (fitted(obs, 3, 0.4).get_prediction(x) for obs in (slow, without))
+    np.testing.assert_allclose(found.predicted_mean, expected.predicted_mean, rtol=1e-7)
+    np.testing.assert_allclose(found.var_pred_mean, expected.var_pred_mean, rtol=1e-7)
+
+
+def test_estimates_intervals_and_summary():
+    res = sf.SmoothingSpline(pair(60, sd=0.1), prior=sf.priors.IntegratedWiener(3, q=0.4)).fit()
+    low, high = res.conf_int().loc["response_time.b"]
+    assert low < TAU < high
+    assert high - low == pytest.approx(4 * res.bse["response_time.b"], rel=0.15)
+    assert "response_time z' + z = f" in str(res.summary())
+    assert not res.misfits
+    again = pickle.loads(pickle.dumps(res))
+    assert again.predict([2.0]) == res.predict([2.0])
+    assert res.sample([1.0, 2.0], size=3, rng=0).shape == (3, 2)
+    assert abs(float(res.integrate(0, np.pi)) - 2) < 0.2
+
+
+def test_any_unit_gives_the_same_fit():
+    days = pair(30)
+    res = sf.SmoothingSpline(days, order=3).fit()
+    x = [pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(r.x * 3600, unit="s").round("us") for r in days.readings]
+    times = sf.observe(x[0], days["a"].y, name="a", unit="min")
+    times += sf.observe(x[1], days["b"].y, name="b", unit="min", response_time="estimate")
+    other = sf.SmoothingSpline(times, order=3).fit()
+    assert other.params["response_time.b"] == pytest.approx(60 * res.params["response_time.b"], rel=1e-4)
+    assert other.llf == pytest.approx(res.llf, abs=1e-4)
+    known = [
+        sf.SmoothingSpline(times.__class__.from_frame(frame, "t", {"a": 0, "b": 0}, unit="min", response_time={"b": tau}), order=3)
+        for frame, tau in [(pd.DataFrame({"t": x[0], "a": days["a"].y, "b": days["b"].y}), pd.Timedelta("36min"))]
+    ]
+    assert known[0].specification.hyperparameters[-1].value == pytest.approx(36)
+
+
+def test_one_series_with_a_known_response_time_is_enough():
+    x = np.arange(60) / 6
+    y = shown(x) + 0.01 * np.random.default_rng(2).standard_normal(60)
+    obs = sf.observe(x, y, sd=0.01, name="b", response_time=TAU)
+    assert repr(obs).endswith("SD given, response time given")
+    res = sf.SmoothingSpline(obs, order=3).fit()
+    np.testing.assert_allclose(res.predict([3.0, 6.0]), np.sin([3.0, 6.0]), atol=0.03)
+
+
+def test_what_cannot_be_is_named():
+    x = np.arange(12.0)
+    observe = sf.observe
+    for bad in (0.0, -1.0, float("nan")):
+        with pytest.raises(DataError, match="response_time"):
+            observe(x, x, response_time=bad)
+    for bad in ("estimated", [1.0, 2.0], pd.Timedelta("1s")):
+        with pytest.raises(SpecificationError, match="response_time"):
+            observe(x, x, response_time=bad)
+    with pytest.raises(SpecificationError, match="leave it out for points"):
+        observe(np.zeros((3, 2)), np.zeros(3), (0, 0), response_time=1.0)
+    with pytest.raises(IdentificationError, match="relative to a series"):
+        sf.SmoothingSpline(observe(x, x, name="b", response_time="estimate"))
+    with pytest.raises(DataError, match="response_time"):
+        observe(x, x, name="b", response_time=1.0) + observe(x + 20, x, name="b")
+    slow = observe(x, x, name="a") + observe(x, x, name="b", response_time="estimate")
+    for what, options in {
+        "interventions=": {"interventions": [sf.Level(5)]},
+        "period=": {"period": 13.0},
+        "Seasonal": {"prior": sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(4)},
+        "LocalLinearTrend": {"prior": sf.priors.LocalLinearTrend()},
+    }.items():
+        with pytest.raises(SpecificationError, match=f"'b' has response_time=, which .*{what}"):
+            sf.SmoothingSpline(slow, **options)
+    with pytest.raises(SpecificationError, match="SplineRegression does not support"):
+        sf.SplineRegression(slow, sf.BSplineBasis.from_data(x, df=5))
+    with pytest.raises(SpecificationError, match="a stream does not support"):
+        fitted(pair(8, response=TAU, sd=0.1), 2, 0.4).online(lag=3)
