@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from .methods.base import Fitted, Problem, RowScores
 from .relation import EXACT, Relation, Rows, Solution, least_squares, no_memory, triangle
 from .sample import Sample
 from .start import starts
+
+Found = TypeVar("Found")
 
 LONG = 50_000  # rows, from which sums of products take the place of columns
 PART = 10_000  # rows that determine where a search of long samples starts
@@ -42,8 +44,8 @@ def relation_of(problem: Problem) -> tuple[Relation, Rows]:
     return relation, rows
 
 
-def of_first_rows(problem: Problem, estimate: Callable[[Problem], Fitted]) -> Fitted | None:
-    """What a method estimates from the first rows of a long sample; None of a short one, or if it fails."""
+def of_first_rows(problem: Problem, estimate: Callable[[Problem], Found]) -> Found | None:
+    """What a function estimates from the first rows of a long sample; None of a short one, or if it fails."""
     if len(problem.sample) < LONG:
         return None
     try:

@@ -8,6 +8,7 @@ coordinates in which an infinitely fast one is a point like others (`Chart`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,6 +36,8 @@ LEAST_CURVATURE = 1e-12  # of a logarithm, below which its steps do not become l
 MAX_RELEASES = 6
 RELEASE = 1e-6  # of D: what letting a variance leave zero has to gain
 WEAK = 0.05  # information on the logarithm of a variance, below which zero is tried
+MANY = 1_000  # rows, from which two starts that lead to one minimum are enough: short samples may have a lower one
+SAME = 1e-3  # of D, within which two starts have led to one minimum
 OUT_OF_RANGE = "the derivatives of the likelihood leave the range of floating-point numbers"
 NONE = 1e-8  # such information, below which the slope is rounding
 
@@ -100,6 +103,12 @@ class Followed(NamedTuple):
     def value(self) -> float:
         """-2 log-likelihood."""
         return self.point.value
+
+
+def agree(values: Iterable[float], n: int) -> bool:
+    """Whether two starts have led to the lowest of the minima of D of n rows, in samples of so many that others are not tried."""
+    lowest = sorted(values)[:2]
+    return n >= MANY and len(lowest) > 1 and lowest[1] - lowest[0] < SAME
 
 
 def _root(expected: FloatArray) -> FloatArray:

@@ -236,8 +236,7 @@ def test_armax_is_statsmodels_armax_by_state_space(noisy):
         return theirs.loglike(np.array([*x[:4], np.exp(x[4])]))
 
     rows = relation.rows(res.model.sample)
-    e = armax._innovations(relation, rows, res.coefficients, ma, True)
-    weight = np.exp(armax._log_weight(rows, ma, True))
+    e, weight = armax._innovations(relation, rows, res.coefficients, ma, armax._presample(rows, ma))
     x = np.array([*psi, *ma, np.log(e @ e / weight**2 / n)])
     assert res.llf == pytest.approx(llf(x), rel=1e-10)
     # interior of the noises' region: the free maximum of statsmodels' likelihood is ours

@@ -43,6 +43,7 @@ from ..regressing import (
     unrestricted,
 )
 from ..relation import FASTEST, FURTHEST, Relation, Rows
+from ..scoring import ONE_SIDED, agree
 from . import arx, kalman, output_error
 from .base import Fitted, Method, Problem, RowScores
 
@@ -57,16 +58,21 @@ DIFFERENCE = 1e-6  # for slopes of C and of log|I + H'H|
 MAX_ITERATIONS = 100
 SHARES = (1.0, 0.7, 0.2, 0.03, 0.0)
 TRIED = 3  # of the starts on a grid, the best
-SAME = 1e-4  # of n log(sum of squares): where two starts have led to the same minimum
 
 
 class Descended(NamedTuple):
-    """A minimum: (theta, v), half the Hessian of n log sum e^2 (zeros for a v at a bound), Newton's decrement, and sum e^2."""
+    """A minimum: (theta, v), half the Hessian of n log sum e^2 (zeros for a v at a bound), Newton's decrement, e and its slopes."""
 
     x: FloatArray
     hessian: FloatArray
     decrement: float
-    value: float
+    e: FloatArray
+    J: FloatArray
+
+    @property
+    def value(self) -> float:
+        """Sum of squares."""
+        return float(self.e @ self.e)
 
 
 def estimate(problem: Problem, presample: str = "exact") -> Fitted:
@@ -93,8 +99,8 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
             except (ConvergenceError, FastPoleError) as error:
                 failure = failure if isinstance(failure, FastPoleError) else error
         found.sort(key=lambda each: each.value)
-        n, best = len(rows.target), found[0].value if found else np.inf
-        if n >= kalman.MANY and len(found) > 1 and n * (found[1].value - best) <= SAME * best:
+        n = len(rows.target)
+        if agree((n * np.log(max(each.value, np.finfo(float).tiny)) for each in found), n):
             break
     if found:
         return _fitted(problem, relation, rows, found[0], exact)
@@ -205,28 +211,31 @@ def _widths(relation: Relation, x: FloatArray) -> dict[int, float]:
 
 
 def _weighted(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> FloatArray:
-    return _innovations(relation, rows, x[:-1], moving_average(relation, x[:-1], x[-1]), exact)
+    C = moving_average(relation, x[:-1], x[-1])
+    return _innovations(relation, rows, x[:-1], C, _presample(rows, C) if exact else None)[0]
 
 
 def _structured(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
-    """Weighted innovations and their derivatives by (theta, v), C following."""
+    """Weighted innovations e and their derivatives by (theta, v), C following, with the sign of regressors: e(x + s) = e - J s."""
     theta, v = x[:-1], x[-1]
     C = moving_average(relation, theta, v)
-    e, J = _linearised(relation, rows, theta, C, exact)
-    by_C = J[:, len(theta) :]
+    return _linearised(relation, rows, theta, C, _slopes_of_average(relation, x, C), exact)
+
+
+def _slopes_of_average(relation: Relation, x: FloatArray, C: FloatArray) -> FloatArray:
+    """Derivatives (m, params) of the moving average by (theta, v)."""
+    last = len(x) - 1
     slopes = np.zeros((len(C), len(x)))
     for i, width in _widths(relation, x).items():
         up, down = x.copy(), x.copy()
         up[i] += width
         down[i] -= width
-        if i == len(theta):
+        if i == last:
             up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
         slopes[:, i] = (moving_average(relation, up[:-1], up[-1]) - moving_average(relation, down[:-1], down[-1])) / (
             up[i] - down[i]
         )
-    moved = by_C @ slopes
-    moved[:, : len(theta)] += J[:, : len(theta)]
-    return e, moved
+    return slopes
 
 
 class Presample(NamedTuple):
@@ -261,41 +270,46 @@ def _presample(rows: Rows, C: FloatArray) -> Presample:
     return Presample(kept, np.asarray(driven @ np.kron(np.eye(driven.shape[1] // m), enters)))
 
 
-def _log_weight(rows: Rows, C: FloatArray, exact: bool) -> float:
+def _log_weight(rows: Rows, C: FloatArray) -> float:
     """log|I + H'H| / (2 n): residuals times its exponential have the likelihood as their sum of squares."""
-    return _presample(rows, C).log_weight / (2 * len(rows.target)) if exact else 0.0
+    return _presample(rows, C).log_weight / (2 * len(rows.target))
 
 
-def _innovations(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> FloatArray:
-    """Innovations, weighted so that their sum of squares is smallest where the likelihood is largest."""
+def _innovations(
+    relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, before: Presample | None
+) -> tuple[FloatArray, float]:
+    """Innovations, weighted so that their sum of squares is smallest where the likelihood is largest, and the weight."""
     e = filtered(rows, relation.residual(theta, rows), np.concatenate([[1.0], C]))
-    if not exact:
-        return e
-    before = _presample(rows, C)
-    return np.asarray(before.without(e) * np.exp(before.log_weight / (2 * len(rows.target))))
+    if before is None:
+        return e, 1.0
+    weight = float(np.exp(before.log_weight / (2 * len(rows.target))))
+    return np.asarray(before.without(e) * weight), weight
 
 
-def _linearised(relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, exact: bool) -> tuple[FloatArray, FloatArray]:
-    """Weighted innovations e and their derivatives by (theta, c), the latter with the sign of regressors: e(x + s) = e - J s."""
+def _linearised(
+    relation: Relation, rows: Rows, theta: FloatArray, C: FloatArray, slopes: FloatArray, exact: bool
+) -> tuple[FloatArray, FloatArray]:
+    """As `_structured`, of the moving average C and its derivatives `slopes` (m, params)."""
     denominator = np.concatenate([[1.0], C])
-    m, n = len(C), len(rows.target)
-    e = _innovations(relation, rows, theta, C, exact)
-    weight = np.exp(_log_weight(rows, C, exact))
-    by_theta = filtered(rows, rows.design @ relation.jacobian(theta), denominator)
+    m, n, k = len(C), len(rows.target), len(theta)
+    presample = _presample(rows, C) if exact else None
+    e, weight = _innovations(relation, rows, theta, C, presample)
     lagged = np.zeros((n, m))
     starts = run_starts(rows.run).tolist()
-    for k, (first, end) in enumerate(zip(starts, [*starts[1:], n], strict=True)):
-        before = -e[n + k * m : n + (k + 1) * m][::-1] if exact else np.zeros(m)
-        whole = np.concatenate([before, e[first:end]]) / weight
+    for run, (first, end) in enumerate(zip(starts, [*starts[1:], n], strict=True)):
+        before = -e[n + run * m : n + (run + 1) * m][::-1] if exact else np.zeros(m)
+        whole = np.concatenate([before, e[first:end]])
         for j in range(1, m + 1):
             lagged[first:end, j - 1] = whole[m - j : m - j + end - first]
-    J = np.column_stack([by_theta, filtered(rows, lagged, denominator)])
-    J = (_presample(rows, C).without(J) if exact else J) * weight
-    for i in range(m):
-        step = np.zeros(m)
-        step[i] = DIFFERENCE
-        slope = (_log_weight(rows, C + step, exact) - _log_weight(rows, C - step, exact)) / (2 * DIFFERENCE)
-        J[:, by_theta.shape[1] + i] -= e * slope
+    by_psi = np.zeros((rows.design.shape[1], k + 1))
+    by_psi[:, :k] = relation.jacobian(theta) * weight
+    driven = rows.design @ by_psi
+    driven += lagged @ slopes  # of innovations that have the weight
+    J = filtered(rows, driven, denominator)
+    if presample is not None:
+        J = presample.without(J)
+        of_weight = np.array([_log_weight(rows, C + step) - _log_weight(rows, C - step) for step in DIFFERENCE * np.eye(m)])
+        J -= np.outer(e, of_weight / (2 * DIFFERENCE) @ slopes)
     return e, J
 
 
@@ -310,22 +324,22 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
         e, J = _structured(relation, rows, x, exact)
         chart = Chart.at(relation.equation, x[:last], 0, relation.step)
         turn = _turn(chart, x)
-        J = J @ turn
-        check_vanishing(relation.equation, chart, x[:last], relation.step, -float(e @ J[:, chart.lead or 0]))
+        gauss, slope = turn.T @ (J.T @ J) @ turn, turn.T @ (J.T @ e)
+        check_vanishing(relation.equation, chart, x[:last], relation.step, -float(slope[chart.lead or 0]))
         noise = float(e @ e) / len(e)
         whole = np.zeros((len(x), len(x)))
         if np.linalg.norm(e) <= 1e-13 * size:
-            return Descended(x, _unturned(J.T @ J / noise, turn), 0.0, float(e @ e))
-        slope = J.T @ e / noise  # towards smaller sums of squares
+            return Descended(x, _unturned(gauss / noise, turn), 0.0, e, J)
+        slope = slope / noise  # towards smaller sums of squares
         free = np.ones(len(x), np.bool_)
         free[last] = not ((x[last] == 0 and slope[last] <= 0) or (x[last] == 1 and slope[last] >= 0))
-        hessian = whole[np.ix_(free, free)] = J[:, free].T @ J[:, free] / noise
+        hessian = whole[np.ix_(free, free)] = gauss[np.ix_(free, free)] / noise
         scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
         near = decrement < NEAR
         if near:
             of = chart.lead, *free.tolist()
             if newton is None or newton[1] != of or decrement > SETTLED or len(rows.target) < LONG:
-                newton = _hessian(relation, rows, x, chart, free, WIDTH / scale, exact, noise), of
+                newton = _hessian(relation, rows, x, chart, free, 1 / scale, exact, noise, slope), of
             hessian = newton[0]
         curvature, axes = np.linalg.eigh(hessian / np.outer(scale, scale))
         along = axes.T @ (slope[free] / scale)
@@ -333,7 +347,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
         decrement = float(along @ (along / strength))
         whole[np.ix_(free, free)] = hessian
         if near and curvature.min() > 0 and decrement <= DECREMENT:
-            return Descended(x, _unturned(whole, turn), decrement, float(e @ e))
+            return Descended(x, _unturned(whole, turn), decrement, e, J)
         for _ in range(30):
             step = np.zeros(len(x))
             step[free] = axes @ (along / (strength + damping)) / scale
@@ -348,7 +362,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
             damping = max(8 * damping, 1e-6)
         else:
             if near and decrement <= LOOSE:
-                return Descended(x, _unturned(whole, turn), decrement, float(e @ e))
+                return Descended(x, _unturned(whole, turn), decrement, e, J)
             break
     raise ConvergenceError(
         f'the search for the minimum did not converge (decrement {decrement:.3g}); use method="kalman"',
@@ -386,25 +400,35 @@ def _hessian(
     x: FloatArray,
     chart: Chart,
     free: npt.NDArray[np.bool_],
-    widths: FloatArray,
+    deviations: FloatArray,
     exact: bool,
     noise: float,
+    slope: FloatArray,
 ) -> FloatArray:
-    """Half the Hessian of n log sum e^2 at fixed scale by the coordinates of a chart, by differences of J'e."""
-    columns = []
-    for i, width in zip(np.flatnonzero(free).tolist(), widths, strict=True):
-        step = min(width, WIDTH * x[i]) if i == len(x) - 1 and x[i] > 0 else chart.difference(x[:-1], i, width)
+    """Half the Hessian of n log sum e^2 at fixed scale by the coordinates of a chart, by differences of J'e, `slope` at x.
+
+    Steps are a small part of the standard `deviations`. Of long samples they are shorter and to one side (see
+    `scoring.Search`).
+    """
+    columns, last = [], len(x) - 1
+    one_sided = len(rows.target) > ONE_SIDED
+    part = WIDTH / 10 if one_sided else WIDTH
+    for i, deviation in zip(np.flatnonzero(free).tolist(), deviations, strict=True):
+        width = part * deviation
+        step = min(width, part * x[i]) if i == last and x[i] > 0 else chart.difference(x[:-1], i, width)
         unit = np.zeros(len(x))
         unit[i] = step
-        up, down = _moved(chart, x, unit), _moved(chart, x, -unit)
-        if i == len(x) - 1:
-            up[i], down[i] = min(up[i], 1.0), max(down[i], 0.0)
-        sides = []
-        for moved in (up, down):
+        signs = (1.0, -1.0) if not one_sided else (-1.0,) if i == last and x[i] > 0.5 else (1.0,)
+        sides = [(0.0, slope[free])] if one_sided else []
+        for sign in signs:
+            moved = _moved(chart, x, sign * unit)
+            if i == last:
+                moved[i] = np.clip(moved[i], 0.0, 1.0)
             e, J = _structured(relation, rows, moved, exact)
-            sides.append((J @ _turn(chart, moved))[:, free].T @ e)
-        length = up[i] - down[i] if i == len(x) - 1 else 2 * step
-        columns.append(-(sides[0] - sides[1]) / (length * noise))
+            length = moved[i] - x[i] if i == last else sign * step
+            sides.append((length, (_turn(chart, moved).T @ (J.T @ e))[free] / noise))
+        (one, there), (other, here) = sides[-1], sides[0]
+        columns.append(-(there - here) / (one - other))
     hessian = np.column_stack(columns)
     return np.asarray((hessian + hessian.T) / 2)
 
@@ -419,11 +443,10 @@ def _noises(relation: Relation, x: FloatArray, log_variance: float) -> FloatArra
 
 
 def _fitted(problem: Problem, relation: Relation, rows: Rows, found: Descended, exact: bool) -> Fitted:
-    x, hessian, decrement, _ = found
-    e, J = _structured(relation, rows, x, exact)
+    x, hessian, decrement, e, J = found
     n, k = len(rows.target), len(x) - 1
     C = moving_average(relation, x[:-1], x[-1])
-    weight = np.exp(_log_weight(rows, C, exact))
+    weight = np.exp(_log_weight(rows, C)) if exact else 1.0
     likelihood = -0.5 * n * (np.log(2 * np.pi * max(float(e @ e), np.finfo(float).tiny) / n) + 1)
     e, J = e[:n] / weight, J[:n] / weight
     inside = 0 < x[-1] < 1

@@ -36,6 +36,7 @@ from ..regressing import (
     search_starts,
 )
 from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
+from ..scoring import agree
 from .base import Fitted, Method, Problem, RowScores
 from .noises import noises_at, of_both_noises
 
@@ -49,22 +50,32 @@ def estimate(problem: Problem) -> Fitted:
     if not problem.equation.inputs:
         raise SpecificationError('method="iv" derives its instruments from inputs, and there are none; use method="kalman"')
     relation, rows = relation_of(problem)
-    near = of_first_rows(problem, estimate)
+    return _fitted(problem, relation, rows, _best(problem, relation, rows))
+
+
+def _of_part(problem: Problem) -> Settled:
+    return _best(problem, *relation_of(problem))
+
+
+def _best(problem: Problem, relation: Relation, rows: Rows) -> Settled:
+    """The fixed point whose noise-free solution is nearest to the observations."""
+    near = of_first_rows(problem, _of_part)
     starts_of = [near.theta] if near is not None else search_starts(problem, relation)
-    best: tuple[float, Settled] | None = None
+    found: list[tuple[float, Settled]] = []
     failure: Exception | None = None
+    n = len(rows.target)
     for patience in (PATIENCE, MAX_ITERATIONS):
         for theta in starts_of:
             try:
-                found = _iterate(relation, rows, theta, patience)
+                settled = _iterate(relation, rows, theta, patience)
             except (ConvergenceError, FastPoleError, np.linalg.LinAlgError) as error:
                 failure = error if failure is None or isinstance(error, FastPoleError) else failure
                 continue
-            value = _misfit(problem, relation, found.theta)
-            if best is None or value < best[0]:
-                best = value, found
-        if best is not None:
-            return _fitted(problem, relation, rows, best[1])
+            found.append((_misfit(problem, relation, settled.theta), settled))
+            if agree((n * np.log(max(value, np.finfo(float).tiny)) for value, _ in found), n):
+                break
+        if found:
+            return min(found, key=lambda one: one[0])[1]
         starts_of = search_starts(problem, relation)
     assert failure is not None
     raise failure

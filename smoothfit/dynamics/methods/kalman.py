@@ -11,7 +11,7 @@ of a lower order, and an error is raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -24,7 +24,7 @@ from ..fast import FAST, FastPoleError, can_lower, fast_pole, lowered, n_fast, r
 from ..hidden import MOST_STARTS, ROWS, pole_starts
 from ..likelihood import StateSpace, Terms
 from ..sample import Sample
-from ..scoring import Followed, Optimum, Search
+from ..scoring import MANY, Followed, Optimum, Search, agree
 from ..specification import Equation, Known
 from ..start import series_starts, starts
 from .base import Fitted, Method, Problem, RowScores, check_enough
@@ -32,13 +32,11 @@ from .base import Fitted, Method, Problem, RowScores, check_enough
 PART = 10_000  # rows that determine where the search of ever longer samples starts
 VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
-MANY = 1_000  # rows, from which two starts that lead to one maximum are: short samples may have a higher one
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observations add over a step, at which a search may start
 UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
 TIMES = np.array([1e-3, 1e-2, 0.05, 0.2, 0.5, 1.0, 3.0, 10.0])  # of the spacing: constants of a further pole, at which to start
 FAILURES = (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError)  # of one start
 GAIN = 1e-6  # of D: what a maximum has to gain over its limit at an infinitely fast pole
-SAME = 1e-3  # of D, within which two starts have led to one maximum: others are then not tried
 FAR = 8.0  # standard errors, beyond which a fast pole is not looked for
 
 
@@ -253,21 +251,15 @@ def _search(
                 return search.certified(found.pop()), failure, True
         except FAILURES as error:
             failure = error
-        if (equation.hidden or len(sample) >= MANY) and _agree(found):
+        if agree((each.value for each in found), MANY if equation.hidden else len(sample)):
             break
     found.sort(key=lambda each: each.value)
     for i, candidate in enumerate(found):
         try:
-            return search.certified(candidate), failure, len(sample) >= MANY and _agree(found[i : i + 2])
+            return search.certified(candidate), failure, agree((each.value for each in found[i:]), len(sample))
         except FAILURES as error:
             failure = error
     return None, failure, False
-
-
-def _agree(found: Sequence[Followed]) -> bool:
-    """Whether two starts led to the best of the maxima."""
-    values = sorted(each.value for each in found)
-    return len(values) > 1 and values[1] - values[0] < SAME
 
 
 def _at_poles(search: Search, problem: Problem, zeros: tuple[int, ...]) -> list[tuple[float, FloatArray, FloatArray]]:

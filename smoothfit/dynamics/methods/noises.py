@@ -14,7 +14,7 @@ from ..._validation import FloatArray
 from ...errors import IdentificationError, NumericalError
 from ...inference.nodes import Density, lattice_nodes
 from ..likelihood import StateSpace
-from ..regressing import by_run
+from ..regressing import by_run, of_first_rows
 from ..relation import Relation, Rows
 from ..scoring import Search
 from .base import Problem
@@ -89,6 +89,10 @@ def likeliest_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]
     search = Search(StateSpace(problem.equation, problem.sample))
     assert problem.sample.step is not None
     unit = problem.sample.step ** (1 - 2.0 * problem.equation.order)
-    best = min((np.array([ratio * unit, 1.0]) for ratio in RATIOS), key=lambda variances: search.value(theta, variances))
+    near = of_first_rows(problem, lambda part: likeliest_noises(part, theta))
+    if near is not None and min(near) > 0:
+        best = np.array(near[::-1])
+    else:
+        best = min((np.array([ratio * unit, 1.0]) for ratio in RATIOS), key=lambda variances: search.value(theta, variances))
     optimum = search.minimise(theta, best, np.arange(len(theta) + 2) < len(theta))
     return float(optimum.sigma2[0]), float(optimum.q[0])

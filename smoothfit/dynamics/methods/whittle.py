@@ -11,7 +11,9 @@ Minimises sum [log S_k + |R_k|^2 / (N S_k)], tau at its optimum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ from ...errors import ConvergenceError, SmoothfitError
 from ...markov.discretize import COMPLEX_STEP
 from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
 from ..regressing import by_node, of_first_rows, relation_of, require_memory_loss
-from ..relation import EXACT, Relation, Rows
+from ..relation import EXACT, Relation, Rows, triangle
 from ..start import starts
 from . import arx, kalman
 from .base import Fitted, Method, Problem, RowScores, check_enough
@@ -78,7 +80,7 @@ def estimate(problem: Problem) -> Fitted:
         for ratio in 10.0 ** np.arange(-4, 5, 2):
             sigma2 = size / (1 + ratio) * 1e-2
             x = np.concatenate([theta, np.log([ratio * sigma2 / step ** (2 * relation.order - 1), sigma2])])
-            candidates.append((_objective(relation, runs, x), x))
+            candidates.append((_objective(relation, runs, x)[0], x))
     candidates.sort(key=lambda candidate: candidate[0])
     failure: ConvergenceError | FastPoleError = ConvergenceError(f"Whittle's likelihood is not finite at any start; {INSTEAD}")
     for value, x in candidates[:3]:
@@ -102,6 +104,8 @@ def _near(problem: Problem) -> FloatArray | None:
 
 def _exact(problem: Problem, rows: Rows) -> Fitted | None:
     """Least squares, where they leave nothing but rounding: the likelihood has no maximum then."""
+    if triangle(rows.design, rows.target)[2] > (EXACT * float(np.linalg.norm(rows.target))) ** 2:
+        return None  # whatever the coefficients are
     try:
         found = arx.estimate(problem)
     except SmoothfitError:
@@ -146,24 +150,45 @@ def _parts(relation: Relation, theta: npt.NDArray[Any]) -> Parts:
     return Parts(phi, relation.psi(theta), np.array(first), d.Q[0, 0])
 
 
-def _model(
-    relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray
-) -> tuple[Complex, FloatArray, FloatArray]:
-    """Residual before tau (N,), and the two parts of the spectrum, q |n|^2 and sigma^2 |A|^2."""
+class Model(NamedTuple):
+    """A run's model at its frequencies.
+
+    A(z) (N,), n (N, m), the residual before tau (N,), and the two parts of the spectrum, q |n|^2 and sigma^2 |A|^2.
+    """
+
+    A: Complex
+    transfer: Complex
+    residual: Complex
+    process: FloatArray
+    noise: FloatArray
+
+    @property
+    def spectrum(self) -> FloatArray:
+        """S (N,)."""
+        return self.process + self.noise
+
+
+def _model(relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray) -> Model:
     parts = _parts(relation, theta)
     A = run.powers[:, 0] - run.powers[:, 1:] @ parts.phi
-    residual = run.target - run.design @ parts.psi
     transfer = run.powers[:, : relation.order] @ parts.first
-    process = np.einsum("ki,ij,kj->k", transfer, parts.Q, transfer.conj()).real
-    return residual, np.exp(log_variances[0]) * process, np.exp(log_variances[1]) * np.abs(A) ** 2
+    process = _form(transfer, parts.Q, transfer)
+    q, sigma2 = np.exp(log_variances)
+    return Model(A, transfer, run.target - run.design @ parts.psi, q * process, sigma2 * (A.real**2 + A.imag**2))
 
 
-def _slopes(relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray) -> tuple[Complex, FloatArray]:
+def _form(left: Complex, Q: FloatArray, right: Complex) -> FloatArray:
+    """Real parts of l Q r' at each frequency, (N,)."""
+    turned = left @ Q
+    return np.asarray((turned.real * right.real + turned.imag * right.imag).sum(axis=1))
+
+
+def _slopes(
+    relation: Relation, run: Spectra, theta: FloatArray, log_variances: FloatArray, model: Model
+) -> tuple[Complex, FloatArray]:
     """Derivatives of the residual and of the spectrum by theta, (N, k) each: complex steps of phi, N_j and Q, exact to rounding."""
     m = relation.order
-    parts = _parts(relation, theta)
-    A = run.powers[:, 0] - run.powers[:, 1:] @ parts.phi
-    transfer = run.powers[:, :m] @ parts.first
+    parts, A, transfer = _parts(relation, theta), model.A, model.transfer
     q, sigma2 = np.exp(log_variances)
     of_spectrum = np.zeros((len(A), len(theta)))
     for i, j in enumerate(sorted(relation.equation.derivatives)):
@@ -172,53 +197,80 @@ def _slopes(relation: Relation, run: Spectra, theta: FloatArray, log_variances: 
         moved[i] += 1j * width
         phi, _, first, Q = (part.imag / width for part in _parts(relation, moved))
         changed = run.powers[:, :m] @ first
-        process = 2 * np.einsum("ki,ij,kj->k", changed, parts.Q, transfer.conj()).real
-        process += np.einsum("ki,ij,kj->k", transfer, Q, transfer.conj()).real
+        process = 2 * _form(changed, parts.Q, transfer) + _form(transfer, Q, transfer)
         of_spectrum[:, i] = q * process - 2 * sigma2 * (A.conj() * (run.powers[:, 1:] @ phi)).real
     return -run.design @ relation.jacobian(theta), of_spectrum
 
 
-def _objective(relation: Relation, runs: list[Spectra], x: FloatArray) -> float:
-    total = 0.0
+class Ends(NamedTuple):
+    """Roots of the weights 1 / S (N, 1), and times them an orthonormal basis (N, m) of what tau adds, and the rest of the residual.
+
+    tau is real, so that real and imaginary parts count as rows.
+    """
+
+    root: FloatArray
+    basis: Complex
+    left: Complex
+
+    def without(self, weighted: Complex) -> Complex:
+        """Weighted columns (N, k) after the best tau of each."""
+        return np.asarray(weighted - self.basis @ (self.basis.conj().T @ weighted).real)
+
+
+def _ends(relation: Relation, run: Spectra, model: Model) -> Ends:
+    root = np.sqrt(run.weights / model.spectrum)[:, None]
+    columns = run.powers[:, : relation.order] * root
+    basis = np.linalg.qr(np.vstack([columns.real, columns.imag]))[0]
+    ends = Ends(root, basis[: len(root)] + 1j * basis[len(root) :], model.residual[:, None] * root)
+    return ends._replace(left=ends.without(ends.left))
+
+
+def _objective(relation: Relation, runs: list[Spectra], x: FloatArray) -> tuple[float, list[tuple[Model, Ends]]]:
+    """D, infinite if it cannot be computed, and the models of the runs."""
+    total, models = 0.0, []
     for run in runs:
         with np.errstate(all="ignore"):
-            residual, process, noise = _model(relation, run, x[:-2], x[-2:])
-            spectrum = process + noise
+            model = _model(relation, run, x[:-2], x[-2:])
+            spectrum = model.spectrum
             if not (np.isfinite(spectrum).all() and (spectrum > 0).all()):
-                return np.inf
-            left = _without_ends(relation, run, residual[:, None], spectrum)[:, 0]
-            total += float(run.weights @ (np.log(spectrum) + np.abs(left) ** 2 / (run.n * spectrum)))
-    return total if np.isfinite(total) else np.inf
+                return np.inf, []
+            ends = _ends(relation, run, model)
+            total += float(run.weights @ np.log(spectrum) + np.vdot(ends.left, ends.left).real / run.n)
+            models.append((model, ends))
+    return (total if np.isfinite(total) else np.inf), models
 
 
-def _without_ends(relation: Relation, run: Spectra, values: npt.NDArray[Any], spectrum: FloatArray) -> npt.NDArray[Any]:
-    """Columns after the best tau of each, weights 1 / S; tau is real, so that real and imaginary parts are stacked."""
-    root = np.sqrt(run.weights / spectrum)[:, None]
-    columns, weighted = run.powers[:, : relation.order] * root, values * root
-    tau = np.linalg.lstsq(np.vstack([columns.real, columns.imag]), np.vstack([weighted.real, weighted.imag]), rcond=None)[0]
-    return np.asarray(values - run.powers[:, : relation.order] @ tau)
+class Derivatives(NamedTuple):
+    """Of D by x at one point: the gradient, the expected Hessian, and scores by frequency, run by run."""
+
+    gradient: FloatArray
+    hessian: FloatArray
+    scores: list[Callable[[], FloatArray]]
 
 
-def _derivatives(
-    relation: Relation, runs: list[Spectra], x: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
-    """Gradient, expected Hessian and scores by frequency of D."""
-    scores, hessian, labels = [], np.zeros((len(x), len(x))), []
-    for i, run in enumerate(runs):
-        residual, process, noise = _model(relation, run, x[:-2], x[-2:])
-        spectrum = process + noise
-        of_residual, of_spectrum = _slopes(relation, run, x[:-2], x[-2:])
-        left = _without_ends(relation, run, np.column_stack([residual, of_residual]), spectrum)
-        by_log = np.column_stack([of_spectrum, process, noise]) / spectrum[:, None]
-        weights = (run.weights / (run.n * spectrum))[:, None]
-        score = by_log * (run.weights - weights[:, 0] * np.abs(left[:, 0]) ** 2)[:, None]
-        score[:, :-2] += 2 * weights * (left[:, :1].conj() * left[:, 1:]).real
-        scores.append(score)
+def _derivatives(relation: Relation, runs: list[Spectra], x: FloatArray, models: list[tuple[Model, Ends]]) -> Derivatives:
+    """The derivatives of D at x, whose models are known."""
+    gradient, hessian = np.zeros(len(x)), np.zeros((len(x), len(x)))
+    scores: list[Callable[[], FloatArray]] = []
+    for run, (model, ends) in zip(runs, models, strict=True):
+        of_residual, of_spectrum = _slopes(relation, run, x[:-2], x[-2:], model)
+        weighted = of_residual * ends.root
+        by_tau = (ends.basis.conj().T @ weighted).real
+        by_log = np.column_stack([of_spectrum, model.process, model.noise]) / model.spectrum[:, None]
+        excess = run.weights - (ends.left.real**2 + ends.left.imag**2)[:, 0] / run.n
+        gradient += by_log.T @ excess
+        gradient[:-2] += 2 / run.n * (ends.left[:, 0].conj() @ weighted).real
         hessian += by_log.T @ (run.weights[:, None] * by_log)
-        hessian[:-2, :-2] += 2 * (left[:, 1:].conj().T @ (weights * left[:, 1:])).real
-        labels.append(np.full(len(spectrum), i))
-    stacked = np.vstack(scores)
-    return stacked.sum(axis=0), hessian, stacked, np.concatenate(labels)
+        hessian[:-2, :-2] += 2 / run.n * ((weighted.conj().T @ weighted).real - by_tau.T @ by_tau)
+        scores.append(partial(_scores, run, ends, by_log, excess, weighted))
+    return Derivatives(gradient, hessian, scores)
+
+
+def _scores(run: Spectra, ends: Ends, by_log: FloatArray, excess: FloatArray, weighted: Complex) -> FloatArray:
+    """Scores by frequency (N, k + 2)."""
+    scores = by_log * excess[:, None]
+    scores[:, :-2] += 2 / run.n * (ends.left.conj() * ends.without(weighted)).real
+    return scores
 
 
 class Maximum(NamedTuple):
@@ -232,11 +284,19 @@ class Maximum(NamedTuple):
     run: npt.NDArray[np.int64]
 
 
+def _maximum(x: FloatArray, value: float, hessian: FloatArray, decrement: float, derivatives: Derivatives) -> Maximum:
+    scores = [each() for each in derivatives.scores]
+    return Maximum(
+        x, value, hessian, decrement, np.vstack(scores), np.repeat(np.arange(len(scores)), [len(each) for each in scores])
+    )
+
+
 def _maximise(relation: Relation, runs: list[Spectra], x: FloatArray) -> Maximum:
     """Scoring with damping. A variance that vanishes runs to where the likelihood is flat in its logarithm."""
-    value, damping = _objective(relation, runs, x), 1e-4
+    (value, models), damping = _objective(relation, runs, x), 1e-4
     for _ in range(300):
-        gradient, hessian, scores, run = _derivatives(relation, runs, x)
+        derivatives = _derivatives(relation, runs, x, models)
+        gradient, hessian = derivatives.gradient, derivatives.hessian
         chart = Chart.at(relation.equation, x[:-2], 2, relation.step)
         turn = chart.jacobian(x[:-2])
         plain, gradient, hessian = hessian, turn.T @ gradient, turn.T @ hessian @ turn
@@ -248,7 +308,7 @@ def _maximise(relation: Relation, runs: list[Spectra], x: FloatArray) -> Maximum
         along = gradient[free] / scale[free]
         decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
         if decrement <= 1e-8:
-            return Maximum(x, value, plain, decrement, scores, run)
+            return _maximum(x, value, plain, decrement, derivatives)
         for _ in range(30):
             step = np.zeros(len(x))
             step[free] = -np.linalg.solve(unit + damping * np.eye(int(free.sum())), along) / scale[free]
@@ -256,14 +316,14 @@ def _maximise(relation: Relation, runs: list[Spectra], x: FloatArray) -> Maximum
             step *= min(1.0, 3.0 / max(longest, 1e-300))
             theta, factors = chart.moved(x[:-2], np.ones(2), chart.within(x[:-2], step, np.outer(free, free) * hessian))
             there = np.concatenate([theta, x[-2:] + np.log(factors)])
-            trial = _objective(relation, runs, there)
+            trial, moved = _objective(relation, runs, there)
             if trial < value:
-                x, value, damping = there, trial, max(damping / 8, 1e-10)
+                x, value, models, damping = there, trial, moved, max(damping / 8, 1e-10)
                 break
             damping = max(8 * damping, 1e-4)
         else:
             if decrement <= 1e-5:
-                return Maximum(x, value, plain, decrement, scores, run)
+                return _maximum(x, value, plain, decrement, derivatives)
             raise ConvergenceError(f"Whittle's likelihood did not converge (decrement {decrement:.3g}); {INSTEAD}", value)
     raise ConvergenceError(f"Whittle's likelihood has not converged after 300 steps; {INSTEAD}", value)
 
