@@ -9,7 +9,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from .discretize import discretize
-from .process import AMPLITUDE, LENGTH, AnyArray, Hyperparameter, Prior, Start, given_or_none
+from .process import AMPLITUDE, LENGTH, PERIOD, AnyArray, Hyperparameter, Prior, Start, given_or_none
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class StochasticCycle(Prior):
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """The period, the length_scale and the amplitude."""
         return (
-            Hyperparameter("period", LENGTH, 1, 0, self.period),
+            Hyperparameter("period", PERIOD, 1, 0, self.period),
             Hyperparameter("length_scale", LENGTH, 1, 0, self.length_scale),
             Hyperparameter("amplitude", AMPLITUDE, 0, 1, self.amplitude),
         )

@@ -39,6 +39,7 @@ from .process import (
     AMPLITUDE,
     INTENSITY,
     LENGTH,
+    PERIOD,
     RATIO,
     AnyArray,
     Chain,
@@ -486,7 +487,7 @@ class DampedOscillator(Chain):
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """The period, the damping and the amplitude."""
         return (
-            Hyperparameter("period", LENGTH, 1, 0, self.period),
+            Hyperparameter("period", PERIOD, 1, 0, self.period),
             Hyperparameter("damping", RATIO, 0, 0, self.damping),
             Hyperparameter("amplitude", AMPLITUDE, 0, 1, self.amplitude),
         )

@@ -22,7 +22,7 @@ from ..observations import derivative_label
 from .discretize import discretize
 
 AnyArray = npt.NDArray[Any]
-LENGTH, AMPLITUDE, INTENSITY, RATIO = "length", "amplitude", "intensity", "ratio"
+LENGTH, PERIOD, AMPLITUDE, INTENSITY, RATIO = "length", "period", "amplitude", "intensity", "ratio"
 RESPONSE = "response"  # a time over which an instrument responds, zero if it does at once
 
 
@@ -32,7 +32,7 @@ class Hyperparameter(NamedTuple):
     Attributes
     ----------
     name : str
-    kind : {"length", "amplitude", "intensity", "ratio", "response"}
+    kind : {"length", "period", "amplitude", "intensity", "ratio", "response"}
         What its size is compared with in the search; an intensity or an amplitude may turn out to be zero.
     x_power, f_power : int
         Its unit is that of x to `x_power` times that of f to `f_power`.

@@ -34,6 +34,7 @@ from .slots import FRESH, OPEN, planned
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
 MOST_STATES = 60  # of the kernel
+ROUNDED = 2.0  # units of rounding of the largest x, by which steps of an even grid differ
 DIRECTIONS = 2  # that the kernel takes at once
 VALUE, INTEGRAL, DIFFERENCE = 0, 1, 2
 
@@ -481,6 +482,22 @@ class Program:
         return np.asarray(self._run(_kernels.markov_end, (*self._arguments(values, variance), kept)))
 
 
+def even_steps(steps: FloatArray, rounding: float) -> FloatArray:
+    """Steps (n,), of which those that differ by `rounding` of x are one, their mean.
+
+    A season turns in the steps of a grid by exact fractions of its period: the rounding of these would be taken for a trace of what
+    nothing identifies, or not, as other parameters move.
+    """
+    dt, of_step, counts = np.unique(steps, return_inverse=True, return_counts=True)
+    first = np.flatnonzero(np.diff(dt, prepend=-np.inf) > rounding)
+    last = np.append(first[1:], len(dt)) - 1
+    if len(first) == len(dt) or np.any(dt[last] - dt[first] > 2 * rounding):
+        return steps
+    cluster = np.searchsorted(first, np.arange(len(dt)), side="right") - 1
+    means = dt[first] + np.add.reduceat((dt - dt[first][cluster]) * counts, first) / np.add.reduceat(counts, first)
+    return np.asarray(means[cluster[of_step.ravel()]])
+
+
 def compiled(
     processes: Processes,
     functionals: Functionals,
@@ -575,6 +592,8 @@ def compiled(
     by_node = np.argsort(end, kind="stable")
     first = np.concatenate([[0], np.cumsum(np.bincount(end, minlength=n_nodes))]).astype(np.int64)
 
+    size = float(np.abs(coarse).max()) if fine is None else 0.0
+    steps = even_steps(steps, ROUNDED * np.finfo(float).eps * size / processes.x_unit)
     dt, waits, dt_of_step = _distinct_steps(steps, _starts_of_late(processes.terms[0], functionals.process, ends))
     if use.shape[1]:
         patterns, pattern_of_step = np.unique(use[1:], axis=0, return_inverse=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from .._validation import FloatArray
-from ..markov.process import LENGTH, RATIO, RESPONSE, Hyperparameter
+from ..markov.process import LENGTH, PERIOD, RATIO, RESPONSE, Hyperparameter
 from ..markov.program import Program
 from ..observations import OF_DIFFERENCE, Observations, Readings
 from ..results.exact import is_stuck
@@ -140,10 +140,12 @@ class Extent:
             bounds, starts = (1e-4, 1e2), (0.01, 1.0)
             (lower, upper), (first, last) = np.log(bounds), np.log(starts)
             return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False)
-        if p.kind in (LENGTH, RESPONSE):
+        if p.kind in (LENGTH, PERIOD, RESPONSE):
             bounds, starts = (self.gap / 4, 100 * self.range), (1.5 * self.spacing, self.range)
             if p.kind == RESPONSE:
                 bounds, starts = (SHORTEST * self.spacing, LONGEST * self.range), (self.spacing / 4, self.range / 4)
+            if p.kind == PERIOD:  # on an even grid shorter ones than two steps look longer
+                bounds, starts = (2 * self.gap, bounds[1]), (max(starts[0], 2 * self.gap), starts[1])
             (lower, upper), (first, last) = _powers(bounds, power), _powers(starts, power)
             return Parameter(p.name, index, False, unit, lower, upper, first, last, vanishes=False, is_length=True)
         size = p.f_power * np.log(self.size)

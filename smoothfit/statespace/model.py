@@ -24,7 +24,7 @@ from ..markov.rows import Rows
 from ..observations import Observations, derivative_label
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
-from .checks import warn_of_fast_seasons
+from .checks import warn_of_seasons
 from .effects import Intervention, regressor_table
 from .estimation import Optimum
 from .estimation import estimate as estimate_any
@@ -344,7 +344,7 @@ class SmoothingSpline:
             period = None if self.specification is None else self.specification.period
             check_selectable(self.observations, period, method, options)
             if self.specification is not None:
-                warn_of_fast_seasons(self.specification.prior, self.observations)
+                warn_of_seasons(self.specification.prior, self.observations)
             return self._with_selection(method)
         if is_zero(lam):
             only_one(1.0, bandwidth, edf)
@@ -352,7 +352,7 @@ class SmoothingSpline:
         given = only_one(lam, bandwidth, edf)
         logger.info("SmoothingSpline.fit: %s of %d observations", given[0] if given else method, len(self.observations))
         if self.specification is not None:
-            warn_of_fast_seasons(self.specification.prior, self.observations)
+            warn_of_seasons(self.specification.prior, self.observations)
         found = self._fit(check_method(method), given, free)
         warn_of_misfits(found.misfits)
         return found

@@ -373,7 +373,7 @@ class Specification:
                 "period needs order= and observations of f and its derivatives; other priors: add Seasonal(period)"
             )
         if self.noise or self.interventions:
-            raise SpecificationError("period excludes noise and interventions")
+            raise SpecificationError("period excludes noise and interventions; leave period= out, and add Seasonal(period) to prior=")
 
     def _told_apart(self) -> Prior:
         """The prior with seasonal harmonics of as many unknown constants as the observations identify: on an even grid one."""
@@ -740,7 +740,11 @@ class Specification:
         if self._constraint is not None:
             alone = self._constraint.without_processes(np.ones(2))
         program = self.compiled(self.as_read) if self.joint else self.program
-        return program.without_processes(1 / units**2) + 2 * float(np.log(units).sum()) - alone
+        size = float(np.ldexp(1.0, int(np.frexp(units.max())[1])))  # its square may be out of range
+        relative = units / size
+        n_diffuse = self.n_diffuse
+        rest = program.without_processes(1 / relative**2) + 2 * float(np.log(relative).sum())
+        return rest + 2 * n_diffuse * float(np.log(size)) - alone
 
     def regressor(self, name: str) -> FloatArray:
         """Values of a regressor for all observations."""

@@ -9,8 +9,9 @@ import pytest
 import scipy.linalg
 
 import smoothfit as sf
-from smoothfit.errors import IdentificationError, MisfitWarning, SpecificationError
+from smoothfit.errors import IdentificationError, MisfitWarning, SamplingWarning, SpecificationError
 from smoothfit.markov import priors as pri
+from smoothfit.markov.program import even_steps
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -281,3 +282,60 @@ def test_errors_of_the_observations_that_fix_a_season():
         error, se = y[i] - left_out.predicted_mean[0], left_out.se_mean[0]
         np.testing.assert_allclose(res.loo_resid[i], error, rtol=1e-5)
         np.testing.assert_allclose(res.get_influence().resid_studentized_internal[i], error / np.hypot(se, 0.3), rtol=1e-5)
+
+
+@pytest.mark.parametrize("x_unit", [1.0, 1e-3, 1e-6, 1e-9])
+def test_a_season_on_a_grid_of_rounded_steps_has_one_likelihood(x_unit):
+    """Steps of k * 1e-9 differ by rounding: the last harmonic must not be identified at some parameters and not at others."""
+    rng = np.random.default_rng(0)
+    t = np.arange(40.0)
+    y = 0.05 * t + np.tile(rng.standard_normal(4), 10) + 0.3 * rng.standard_normal(40)
+    prior = pri.IntegratedWiener(2) + pri.Seasonal(4 * x_unit)
+    spec = sf.SmoothingSpline(sf.observe(x_unit * t, y), prior=prior).specification
+    assert len(spec.program.dt) == 1
+    unit = sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(2) + pri.Seasonal(4)).fit()
+    res = sf.SmoothingSpline(sf.observe(x_unit * t, y), prior=prior).fit()
+    assert res.llf == pytest.approx(unit.llf, abs=1e-8)
+    assert res.sigma["f"] == pytest.approx(unit.sigma["f"], rel=1e-6)
+    np.testing.assert_allclose(res.predict(x_unit * t), unit.predict(t), atol=1e-6)
+
+
+def test_steps_that_rounding_makes_differ_are_one():
+    steps = np.array([0.1, 0.3 - 0.2, 0.1, 0.25])
+    np.testing.assert_allclose(even_steps(steps, 1e-15), [0.1, 0.1, 0.1, 0.25], rtol=1e-15)
+    assert len(np.unique(even_steps(steps, 1e-15))) == 2
+    np.testing.assert_array_equal(even_steps(steps, 0.0), steps)
+    chain = 1 + 1e-16 * np.arange(0, 400, 8.0)  # any two neighbours differ by rounding, but not the first and the last
+    np.testing.assert_array_equal(even_steps(chain, 1e-15), chain)
+
+
+def test_huge_and_tiny_observations_have_the_same_fit():
+    """The squares of units of 1e100 are near the largest numbers: the likelihood moves by their logarithms."""
+    rng = np.random.default_rng(1)
+    t = np.arange(30.0)
+    y = np.cumsum(rng.standard_normal(30)) + np.tile([1.0, 0.0, -1.0], 10)
+    prior = pri.IntegratedWiener(1) + pri.Seasonal(3)
+    base = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit()
+    for size in (1e100, 1e-100):
+        res = sf.SmoothingSpline(sf.observe(t, size * y), prior=prior).fit()
+        assert res.sigma["f"] / size == pytest.approx(base.sigma["f"], rel=1e-6)
+        assert res.llf == pytest.approx(base.llf - (30 - 3) * np.log(size), abs=1e-7)
+
+
+def test_the_period_of_a_cycle_on_an_even_grid_is_at_least_two_steps():
+    """Shorter ones are aliases of longer ones: a line with noise got a cycle of 0.7 steps."""
+    t = np.arange(96.0)
+    y = 0.1 * t + np.random.default_rng(0).standard_normal(96)
+    for cycle in (pri.StochasticCycle(), pri.DampedOscillator()):
+        spec = sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(2) + cycle).specification
+        period = next(p for p in spec.parameters if p.name.endswith(".period"))
+        assert np.exp(period.lower) * period.unit == pytest.approx(2)
+        assert period.lower <= period.first < period.last < period.upper
+
+
+def test_a_season_longer_than_the_record_is_named():
+    t = np.arange(60.0)
+    y = np.sin(t / 20) + 0.1 * np.random.default_rng(0).standard_normal(60)
+    prior = pri.IntegratedWiener(2) + pri.Seasonal(365, 1, q=0)
+    with pytest.warns(SamplingWarning, match=r"Seasonal\(period=365\) is longer than the record, which spans 59: "):
+        sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit()
