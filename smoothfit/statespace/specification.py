@@ -373,7 +373,7 @@ class Specification:
                 "period needs order= and observations of f and its derivatives; other priors: add Seasonal(period)"
             )
         if self.noise or self.interventions:
-            raise SpecificationError("period excludes noise and interventions; leave period= out, and add Seasonal(period) to prior=")
+            raise SpecificationError("period excludes noise and interventions; leave it out, and add Seasonal(period) to prior=")
 
     def _told_apart(self) -> Prior:
         """The prior with seasonal harmonics of as many unknown constants as the observations identify: on an even grid one."""
