@@ -101,7 +101,14 @@ class Prior(ABC):
         """
 
     def shown(self, name: str, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """Row of what the instrument of a series shows of f^(deriv): that itself, if it responds at once."""
+        """Return the row of what the instrument of a series shows of f^(deriv): that itself, if it responds at once.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.priors.IntegratedWiener(3).shown("speed", 1)  # the state is (f, f', f'')
+        array([0., 1., 0.])
+        """
         return self.readout(deriv, x_unit)
 
     @abstractmethod
@@ -187,7 +194,14 @@ class Prior(ABC):
         return 0
 
     def with_component(self, part: Prior) -> Prior:
-        """The prior with another part of the curve, which comes last in the state of the curve."""
+        """Return the prior with another part of the curve, which comes last in the state of the curve.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> sf.priors.Polynomial(1).with_component(sf.priors.OrnsteinUhlenbeck()).dim
+        3
+        """
         return self + part
 
     @property
@@ -303,9 +317,19 @@ class Chain(Prior):
     def driving(
         self, dt: FloatArray, values: AnyArray, integral: bool, filters: Sequence[tuple[int, Any]], discrete: Discretisation
     ) -> tuple[AnyArray, AnyArray]:
-        """T and Q of the state and, below it, of z with tau z' + z = f^(k) for filters (k, tau); z = f^(k) if tau is zero.
+        """Return T and Q of the state and, below it, of z with tau z' + z = f^(k) for filters (k, tau); z = f^(k) if tau is zero.
 
         `discrete` is `discrete_chain`, or returns what that would.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> from smoothfit.markov.process import discrete_chain
+        >>> prior = sf.priors.IntegratedWiener(1)
+        >>> T, Q = prior.driving(np.array([1.0]), np.array([1.0]), False, [(0, 2.0)], discrete_chain)
+        >>> T[0].round(4)  # of (f, z): z keeps exp(-1 / 2)
+        array([[1.    , 0.    ],
+               [0.3935, 0.6065]])
         """
         rate, first = _real_if_constant(self.rate(values)), int(integral)
         size, last = first + self.dim + len(filters), first + self.dim - 1
