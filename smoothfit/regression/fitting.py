@@ -250,9 +250,11 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
         limit = exact_limit(system, SMALLEST_SD)
         if limit is not None:
             return limit
+        identified = system.size < system.n and system.without(list(range(P))).is_identified
+        other = "fit without a penalty" if identified else "use fewer basis functions"
+        fixed = "lam= or edf=" if P == 1 else "lam="
         raise ConvergenceError(
-            "the likelihood is largest without any smoothing; fit without a penalty, or fix the smoothing (lam= or edf=)",
-            minimum.value,
+            f"the likelihood is largest without any smoothing; {other}, or fix the smoothing ({fixed})", minimum.value
         )
     log_tau, log_sigma2 = criterion.logs(minimum.theta)
     if system.scale_free:

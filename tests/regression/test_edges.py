@@ -242,3 +242,28 @@ def test_a_known_sd_beside_an_unknown_one_leaves_an_infinite_weight_at_its_edge(
     held = sf.SplineRegression(obs, basis, sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1))
     held = held.fit(lam=[res.lam[0], 1e9])  # before rounding
     np.testing.assert_allclose(res.predict(points), held.predict(points), atol=1e-7)
+
+
+def test_a_likelihood_that_grows_without_smoothing_names_what_can_be_done():
+    penalty = sf.DerivativePenalty(2, axis=0) + sf.DerivativePenalty(2, axis=1)
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, 1, (40, 2))
+    line = sf.BSplineBasis.uniform(0, 1, 1)
+    obs = sf.observe(points, 1e3 * points.prod(axis=1) ** 3 + 1e-9 * rng.standard_normal(40))
+    with pytest.raises(ConvergenceError, match=r"fit without a penalty, or fix the smoothing \(lam=\)$"):
+        sf.SplineRegression(obs, sf.TensorProductBasis(line, line), penalty).fit()
+    assert sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit().sigma["f"] == pytest.approx(1e-9, rel=0.5)
+    points = [
+        [0.64, 0.13],
+        [0.11, 0.65],
+        [0.85, 0.2],
+        [0.22, 0.72],
+        [0.47, 0.42],
+        [0.35, 0.06],
+        [0.45, 0.3],
+        [0.39, 0.54],
+        [0.68, 0.62],
+    ]
+    obs = sf.observe(points, [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0])  # fewer than the functions
+    with pytest.raises(ConvergenceError, match=r"use fewer basis functions, or fix the smoothing \(lam=\)$"):
+        sf.SplineRegression(obs, sf.TensorProductBasis(line, sf.BSplineBasis.uniform(0, 1, 2)), penalty).fit()
