@@ -322,13 +322,13 @@ def observe(
         bias of a rate is identified beside values. Along one variable.
     scale : "estimate" or float, optional
         Factor of the series: y_i = scale f^(deriv)(x_i) + bias + noise. A number is known: y, less a known bias, and sd are divided
-        by it. ``"estimate"`` makes it a parameter of a `SmoothingSpline`, ``scale.<name>``, positive, with an interval; another
-        series, without a scale, is then the reference.
+        by it. ``"estimate"`` makes it a parameter of a `SmoothingSpline` or a `SplineRegression`, ``scale.<name>``, positive, with
+        an interval; another series, without a scale, is then the reference.
     lag : "estimate", float or duration, or two of these, optional
         How late the series shows the curve, in units of x: y_i = scale f^(deriv)(x_i - lag) + bias + noise; negative if it is
         early. A known one, a number, or a duration if x holds times, is subtracted from x. ``"estimate"`` makes it a parameter of a
-        `SmoothingSpline`, ``lag.<name>``, in the unit that x is counted in, with an interval; another series, without a lag, is
-        then the reference. A pair (low, high) of numbers or durations estimates it within these limits.
+        `SmoothingSpline` or a `SplineRegression`, ``lag.<name>``, in the unit that x is counted in, with an interval; another
+        series, without a lag, is then the reference. A pair (low, high) of numbers or durations estimates it within these limits.
     noise_growth : float, optional
         Power p with which the noise SD grows with what is observed: ``sd * abs(f^(deriv)(x_i))**p``, bias and scale included, in
         place of `sd`; 1 is noise proportional to the curve, 0.5 that of counts. The SD is evaluated at the smoothed curve. For a

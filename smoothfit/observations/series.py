@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._frames import RowLabels
 from .._validation import FloatArray, Zone, frozen
-from ..errors import DataError, SpecificationError
+from ..errors import DataError, IdentificationError, SpecificationError
 from .abscissa import join
 from .readings import NoisyReadings
 
@@ -162,6 +162,17 @@ class Readings(NoisyReadings):
             resolution=resolution,
             **self._merged_noise(other),
         )
+
+
+def estimated_of(readings: Sequence[Any], kind: str) -> list[str]:
+    """Series of which a scale or a lag is estimated, if some other series can be the reference."""
+    names = [reading.name for reading in readings if kind in reading.estimates]
+    if names and len(names) == len(readings):
+        raise IdentificationError(
+            f"{kind}='estimate' of {', '.join(names)}: a {kind} is relative to a series without one: leave {kind}= of one series "
+            "out, which is then the reference, or pass it as a number"
+        )
+    return names
 
 
 def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:

@@ -32,6 +32,7 @@ from .precision import refined
 from .restricted import Bounded, gradient
 from .rows import Rows
 from .sandwich import sandwich_root
+from .sensors import Sensed, SensorEngine, Unscaled, free_of, plain
 from .specification import Specification
 from .system import System
 
@@ -61,6 +62,8 @@ class Fit:
     loss : str
     loss_parameter : float or None
     loss_weights : ndarray, shape (n,), or None
+    sensed : Sensed or None
+        The search for scales and lags of series.
     """
 
     specification: Specification
@@ -76,6 +79,7 @@ class Fit:
     loss: str = "squares"
     loss_parameter: float | None = None
     loss_weights: FloatArray | None = None
+    sensed: Sensed | None = None
 
     @property
     def basis(self) -> AnyBasis:
@@ -90,21 +94,31 @@ class Fit:
     # The engine -----------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def engine(self) -> BandEngine:
-        """The restricted likelihood and the posterior at other smoothing and variances."""
+    def engine(self) -> BandEngine | SensorEngine:
+        """The restricted likelihood and the posterior at other smoothing, variances, scales and lags."""
+        if self.sensed is None:
+            return self._engine_of(self.rows)
+        return SensorEngine(self.sensed.sensors, self.rows, self._engine_of, self.sensed.minimum.theta)
+
+    def _engine_of(self, rows: Rows) -> BandEngine:
+        """That of rows with known scales and lags."""
         columns, offset = self.specification.substitution or (None, None)
         fixed = None if self.fixed is None else np.log(self.lam)
-        return BandEngine(self.rows, self.specification.system_of(self.rows), columns, offset, fixed)
+        return BandEngine(rows, self.specification.system_of(rows), columns, offset, fixed)
 
     @property
     def theta_hat(self) -> FloatArray:
         """The estimate as theta of the engine (p,)."""
-        return self.engine.theta_of(self.estimate)
+        engine = self.engine
+        if isinstance(engine, BandEngine):
+            return engine.theta_of(self.estimate)
+        return np.concatenate([engine.at_estimate.theta_of(self.estimate), engine.psi_hat])
 
     @property
     def theta_boundary(self) -> tuple[str, ...]:
         """Names of the entries of `theta_hat` at a bound."""
-        return self.engine.boundary_of(self.estimate)
+        engine = self.engine
+        return (engine if isinstance(engine, BandEngine) else engine.at_estimate).boundary_of(self.estimate)
 
     # Coefficients and their covariance ------------------------------------------------------------------------------------
 
@@ -339,7 +353,11 @@ class Fit:
     @cached_property
     def llf(self) -> float:
         """Log-likelihood: restricted, or full with ``"ml"`` and ``"ols"``."""
-        return -(self._deviance() + self.rows.log_ratio) / 2
+        factor = 0.0
+        if self.sensed is not None and self.method not in ("ml", "ols"):
+            psi, fit = self.sensed.minimum.theta, self.held
+            factor = Unscaled(self.sensed.sensors, self.rows).log_det(psi, free_of(fit), fit.log_sigma2)
+        return -(self._deviance() + self.rows.log_ratio - factor) / 2
 
     def _deviance(self) -> float:
         """-2 log-likelihood of the rows divided by the roots of their variance ratios."""
@@ -358,7 +376,7 @@ class Fit:
         if self.method == "ml" and not system.n_penalties:
             return deviance
         determinant = criterion.determinant(solution, fit.log_tau, fit.log_sigma2)
-        return deviance + determinant - (0.0 if self.method == "ml" else self.rows.log_det_of(self.unpenalized))
+        return deviance + determinant - (0.0 if self.method == "ml" else plain(self.rows).log_det_of(self.unpenalized))
 
     @cached_property
     def unpenalized(self) -> FloatArray:
@@ -382,6 +400,7 @@ class Fit:
     def n_likelihood(self) -> tuple[int, int]:
         """Number of parameters and of contrasts that the likelihood counts."""
         n_errors = 0 if self.correlated is None else len(self.correlated.names)
-        n_params = (0 if self.fixed else len(self.estimate.tau)) + len(self.rows.unknown) + n_errors
+        n_sensors = 0 if self.sensed is None else len(self.sensed.sensors.labels)
+        n_params = (0 if self.fixed else len(self.estimate.tau)) + len(self.rows.unknown) + n_errors + n_sensors
         is_full = self.method in ("ols", "ml")
         return (n_params + self.held.system.n_free, len(self.rows.observations)) if is_full else (n_params, self.n_contrasts)

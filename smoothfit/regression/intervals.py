@@ -16,6 +16,7 @@ from .._entry import entry_point
 from .._frames import framed
 from .._validation import FloatArray, check_level, check_memory
 from ..basis.base import Basis
+from ..errors import SpecificationError
 from ..inference.engine import PointDraws
 from ..observations.abscissa import Asked, Points
 from ..results.curve import CurveResults
@@ -31,6 +32,7 @@ from .fit import Fit
 from .products import ProductRows
 from .restricted import brought_within
 from .rows import SeriesPoints
+from .sensors import SensorEngine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +50,7 @@ class Intervals(CurveResults, Integrated):
     # What is integrated -------------------------------------------------------------------------------------------------------
 
     @property
-    def engine(self) -> BandEngine:
+    def engine(self) -> BandEngine | SensorEngine:
         """The model without bounds, as a function of smoothing and variances; `theta_hat` are the estimates in its terms."""
         return self._fit.engine
 
@@ -96,7 +98,7 @@ class Intervals(CurveResults, Integrated):
 
         if not self._is_integrated:
             sds = {f"sigma.{name}": sd for name, sd in self.sigma.items()}
-            row = dict(zip(self._names_of_weights, self._fit.lam.tolist(), strict=True)) | sds
+            row = dict(zip(self._names_of_weights, self._fit.lam.tolist(), strict=True)) | sds | self._sensed
             return pd.DataFrame([row | {"weight": 1.0}]).rename_axis("node")
         posterior = self.parameter_posterior
         columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes().items()}
@@ -177,7 +179,16 @@ class Intervals(CurveResults, Integrated):
         fit = self._fit
         found = {} if fit.fixed else dict(zip(self._names_of_weights, fit.lam.tolist(), strict=True))
         is_unknown = [group < len(fit.rows.unknown) for group in fit.rows.group_of_name]
-        return found | {f"sigma.{name}": sd for (name, sd), is_own in zip(self.sigma.items(), is_unknown, strict=True) if is_own}
+        found |= {f"sigma.{name}": sd for (name, sd), is_own in zip(self.sigma.items(), is_unknown, strict=True) if is_own}
+        return found | self._sensed
+
+    @property
+    def _sensed(self) -> dict[str, float]:
+        """Estimated scales and lags of series, by name."""
+        search = self._fit.sensed
+        if search is None:
+            return {}
+        return dict(zip(search.sensors.labels, search.sensors.numbers(search.minimum.theta).tolist(), strict=True))
 
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
         """Of each weight and SD its values (L,) at the nodes for a common factor s^2 of one, and the power of s in it."""
@@ -187,6 +198,10 @@ class Intervals(CurveResults, Integrated):
         found = {name: (lam, 0.0) for name, lam in zip(self._names_of_weights, np.exp(log_tau + scale).T, strict=True)}
         for name, sds in zip(self.observations.names, self._fit.sds(log_sigma2).T, strict=True):
             found[f"sigma.{name}"] = sds, float(engine.relative)
+        if isinstance(engine, SensorEngine):
+            sensors = engine.sensors
+            psi = self.parameter_posterior.theta[:, -len(sensors.labels) :]
+            found |= {label: (values, 0.0) for label, values in zip(sensors.labels, sensors.numbers(psi).T, strict=True)}
         return found
 
     # Laws ---------------------------------------------------------------------------------------------------------------------
@@ -232,6 +247,13 @@ class Intervals(CurveResults, Integrated):
     def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
         """Points a user asks about, where a series with an unknown bias observes if `name` is one."""
         points = super()._points(asked, deriv)
+        for label in self._sensed:
+            kind, _, series = label.partition(".")
+            if name == series:
+                raise SpecificationError(
+                    f"{name!r} has {kind}='estimate', with which a SplineRegression predicts the curve only; leave name= out, or "
+                    "use SmoothingSpline"
+                )
         return SeriesPoints(points.coarse, points.fine, name) if name is not None and name in self._fit.rows.biased else points
 
     def _rows_at(self, points: Points, deriv: int) -> BandRows:

@@ -35,6 +35,7 @@ from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows, check_variables
 from .sandwich import check_leverages, check_sandwich
+from .sensors import KINDS
 from .specification import Specification
 from .surface import SurfaceRegressionResults
 
@@ -126,10 +127,12 @@ class SplineRegression:
             )
         check_variables(observations, basis)
         refuse_resolution(observations.readings, "SplineRegression")
-        refuse_estimates(observations.readings, "SplineRegression", ("bias",))
+        refuse_estimates(observations.readings, "SplineRegression", ("bias", *KINDS))
         if isinstance(observations, PointObservations) and errors is not None:
             raise SpecificationError("errors correlate along one variable; observations at points are independent")
         correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()
+        if any(correlations):
+            refuse_estimates(observations.readings, "SplineRegression with errors=", ("bias",))
         self._specify(Specification.of(Rows(observations, basis, errors=correlations), penalty, constraints))
 
     def _specify(self, specification: Specification) -> None:
@@ -276,6 +279,10 @@ class SplineRegression:
 
         Notes
         -----
+        Scales and lags of series (`observe`) are estimated by the likelihood, with ``"reml"``, ``"ml"``, ``"ols"`` or a fixed
+        `lam`: see ``sensor_params`` of the results, and the module ``smoothfit.regression.sensors``. Intervals integrate over them
+        together with the smoothing and the SDs.
+
         If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
         errors, coarse rounding), a `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
 
@@ -310,6 +317,9 @@ class SplineRegression:
         found = partial(self._fitted, method=method, lam=lam, edf=edf, cov_type=cov_type, cov_kwds=kwds, progress=bool(progress))
         logger.info("SplineRegression.fit: %s of %d observations", method, len(self.specification.rows.observations))
         rows = self.specification.rows
+        if loss != "squares" or method in PREDICTION_CRITERIA or edf is not None:
+            option = f"loss={loss!r}" if loss != "squares" else "edf=" if edf is not None else f"method={method!r}"
+            refuse_estimates(rows.observations.readings, option, ("bias",))
         rows = replace(rows, common=True) if rescale else rows
         if loss == "squares":
             return self._results(found(rows))
@@ -336,13 +346,24 @@ class SplineRegression:
         """The fit by squares to rows."""
         log_lam = self._lam(lam)
         rows, search = self.specification.decorrelated(rows, method, log_lam)
+        rows, sensors = self.specification.sensed(rows, method, log_lam)
         if rows.keeps_readings:
             check_sandwich(rows, cov_type, cov_kwds)
         found = self.specification.estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
         found, bounded, peak = self.specification.settled(found, method, progress)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
         fit = Fit(
-            self.specification, rows, _named(found, rows), method, fixed, cov_type, cov_kwds, bounded, correlated=search, peak=peak
+            self.specification,
+            rows,
+            _named(found, rows),
+            method,
+            fixed,
+            cov_type,
+            cov_kwds,
+            bounded,
+            correlated=search,
+            peak=peak,
+            sensed=sensors,
         )
         check_leverages(fit)
         return fit

@@ -137,14 +137,21 @@ class SplineRegressionResults(Inference):
     def boundary(self) -> tuple[str, ...]:
         """``"lam"`` (``"lam[j]"`` of several) where it is infinite or zero, and names whose SD is indistinguishable from zero.
 
-        ``"name rho"`` or ``"name timescale"`` where a parameter of correlated errors ran to an end of its range.
+        ``"name rho"`` or ``"name timescale"`` where a parameter of correlated errors ran to an end of its range, ``"scale.name"``
+        or ``"lag.name"`` where a scale or a lag did.
         """
-        return self._fit.estimate.boundary + tuple(f"{label} {kind.parameter}" for label, kind, end, _ in self._chains if end)
+        ends = tuple(f"{label} {kind.parameter}" for label, kind, end, _ in self._chains if end)
+        search = self._fit.sensed
+        if search is not None:
+            is_end = search.minimum.at_lower | search.minimum.at_upper
+            ends += tuple(label for label, at_end in zip(search.sensors.labels, is_end, strict=True) if at_end)
+        return self._fit.estimate.boundary + ends
 
     @property
     def decrement(self) -> float:
         """The convergence criterion: twice the distance of the criterion from its minimum, g'H^-1 g."""
-        searches = [self._fit.estimate.minimum, None if self._fit.correlated is None else self._fit.correlated.minimum]
+        outer = [None if own is None else own.minimum for own in (self._fit.correlated, self._fit.sensed)]
+        searches = [self._fit.estimate.minimum, *outer]
         return max([0.0, *(search.decrement for search in searches if search is not None)])
 
     @cached_property
@@ -192,6 +199,38 @@ class SplineRegressionResults(Inference):
         for name, kind, _, se in self._chains:
             ends = [np.nan, np.nan] if np.isnan(se) else [kind.at(kind.theta + sign * half * se).value for sign in (-1, 1)]
             rows[f"{name} {kind.parameter}"] = [kind.value, se * kind.by_theta, *ends]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "bse", "ci_lower", "ci_upper"], dtype=np.float64)
+
+    @property
+    def sensor_params(self) -> pd.DataFrame:
+        """Estimated scales and lags of series: a row for each, ``estimate``, ``bse``, ``ci_lower``, ``ci_upper``, of level 0.95.
+
+        Lags are in the unit that x is counted in. Standard errors are those of the likelihood at its best in all else. Intervals
+        are quantiles of the posterior, with smoothing and SDs integrated out, or, if these are taken for known (see
+        `get_prediction`), normal in the logarithm of a scale and in a lag.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 40)
+        >>> obs = sf.observe(x, np.sin(x), sd=0.01, name="a") + sf.observe(x, 2 * np.sin(x), sd=0.01, name="b", scale="estimate")
+        >>> res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 6, 6)).fit()
+        >>> round(float(res.sensor_params.loc["scale.b", "estimate"]), 2)
+        2.0
+        """
+        import pandas as pd
+
+        search, rows, half = self._fit.sensed, {}, critical_value(0.05, np.inf)
+        integrated = self.hyperparameter_intervals() if search is not None and self._is_integrated else None
+        for j, (label, value) in enumerate(self._sensed.items()):
+            assert search is not None
+            theta, at_end = search.minimum.theta, search.minimum.at_lower | search.minimum.at_upper
+            se = np.full(len(theta), np.nan)
+            se[~at_end] = np.sqrt(np.diag(np.linalg.inv(search.hessian[np.ix_(~at_end, ~at_end)] / 2)))
+            ends = [float(search.sensors.numbers(theta + sign * half * se)[j]) for sign in (-1, 1)]
+            if integrated is not None:
+                ends = [float(integrated[end][label]) for end in ("ci_lower", "ci_upper")]
+            rows[label] = [value, float((se * search.sensors.slopes(theta))[j]), *ends]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "bse", "ci_lower", "ci_upper"], dtype=np.float64)
 
     @property

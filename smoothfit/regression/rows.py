@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -48,12 +48,12 @@ def check_degree(basis: Basis, readings: Readings) -> None:
         )
 
 
-def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa) -> csr_array:
-    """Observed functionals of every basis function: (n, n_basis)."""
+def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa, lag: float = 0.0) -> csr_array:
+    """Observed functionals of every basis function, at x less a lag: (n, n_basis)."""
     if readings.upper is None:
         check_degree(basis, readings)
-        return basis.design(abscissa.to_numbers(readings.x), readings.deriv)
-    lower, upper = abscissa.to_numbers(readings.x), abscissa.to_numbers(readings.upper)
+        return basis.design(abscissa.to_numbers(readings.x) - lag, readings.deriv)
+    lower, upper = abscissa.to_numbers(readings.x) - lag, abscissa.to_numbers(readings.upper) - lag
     if readings.deriv == OF_DIFFERENCE:
         return csr_array(basis.design(upper) - basis.design(lower))
     rows = basis.integral(lower, upper, sparse=True)
@@ -80,13 +80,15 @@ def product_rows(basis: TensorProductBasis, readings: PointReadings, inputs: Seq
     return rows.scaled(1 / np.prod(readings.upper - readings.X, axis=1)) if readings.mean else rows
 
 
-def rows_of_reading(basis: AnyBasis, reading: Any, observations: Observations | PointObservations) -> BandRows | ProductRows:
+def rows_of_reading(
+    basis: AnyBasis, reading: Any, observations: Observations | PointObservations, lag: float = 0.0
+) -> BandRows | ProductRows:
     """Observed functionals of a series, of every basis function; x counts as in `observations`."""
     if isinstance(basis, TensorProductBasis):
         assert isinstance(observations, PointObservations)
         return product_rows(basis, reading, observations.inputs)
     assert isinstance(observations, Observations)
-    return pack(functional_rows(basis, reading, observations.abscissa))
+    return pack(functional_rows(basis, reading, observations.abscissa, lag))
 
 
 def check_noise(reading: NoisyReadings) -> None:
@@ -143,7 +145,7 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
 
 def is_streamed(basis: AnyBasis, readings: NoisyReadings) -> bool:
     """Whether a kernel takes the observations without any row being stored."""
-    is_at_points = isinstance(readings, Readings) and readings.upper is None and not readings.has_bias
+    is_at_points = isinstance(readings, Readings) and readings.upper is None and not readings.estimates
     return is_at_points and isinstance(basis, BSplineBasis) and basis.extrapolate == "error"
 
 
@@ -197,12 +199,16 @@ class Rows:
         Whether all series share one unknown variance, of which the given noise SDs are known multiples.
     errors : tuple of Correlation or None
         How the errors of each series correlate; empty where all are independent.
+    factors, lags : tuple of float
+        The scale of each series, and by how much less x it is of, in numbers of x; empty where these are one and zero.
     """
 
     observations: Observations | PointObservations
     basis: AnyBasis
     common: bool = False
     errors: tuple[Correlation | None, ...] = ()
+    factors: tuple[float, ...] = ()
+    lags: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -212,10 +218,21 @@ class Rows:
     @cached_property
     def parts(self) -> tuple[BandRows | ProductRows, ...]:
         """Rows of each series."""
-        return tuple(
-            self.with_bias(rows_of_reading(self.basis, reading, self.observations), reading.name)
-            for reading in self.observations.readings
-        )
+        names = self.observations.names
+        return tuple(self._with_sensors(part, i, names[i]) for i, part in enumerate(self.curve_parts))
+
+    @cached_property
+    def curve_parts(self) -> tuple[BandRows | ProductRows, ...]:
+        """Rows of what each series would observe without a scale and a bias."""
+        return tuple(self._of_curve(reading, i) for i, reading in enumerate(self.observations.readings))
+
+    def _of_curve(self, reading: Any, i: int) -> BandRows | ProductRows:
+        return rows_of_reading(self.basis, reading, self.observations, self.lags[i] if self.lags else 0.0)
+
+    def _with_sensors(self, part: BandRows | ProductRows, i: int, name: str) -> BandRows | ProductRows:
+        """Rows of series i from those of the curve."""
+        part = part.scaled(np.full(part.n, self.factors[i])) if self.factors and self.factors[i] != 1.0 else part
+        return self.with_bias(part, name)
 
     @cached_property
     def biased(self) -> tuple[str, ...]:
@@ -309,6 +326,13 @@ class Rows:
             rows.__dict__["parts"] = self.parts
         return rows
 
+    def with_sensors(self, factors: tuple[float, ...], lags: tuple[float, ...]) -> Rows:
+        """The same rows with other scales and lags of series."""
+        found = replace(self, factors=factors, lags=lags)
+        if lags == (self.lags or (0.0,) * len(lags)):
+            found.__dict__["curve_parts"] = self.curve_parts
+        return found
+
     def scaled_part(self, i: int) -> BandRows | ProductRows:
         """Rows of name i with noise of the variance of the group."""
         return self.parts[i].scaled(1 / np.sqrt(self.observations.readings[i].variance_ratio))
@@ -344,7 +368,7 @@ class Rows:
         own = self.observations.readings[i]
         if not isinstance(own, Readings):
             return self.parts[i].take(some)
-        return self.with_bias(rows_of_reading(self.basis, own.take(some), self.observations), own.name)
+        return self._with_sensors(self._of_curve(own.take(some), i), i, own.name)
 
     def whitened(self, values: FloatArray) -> FloatArray:
         """Values (n,), such as observations or residuals, in which the noise is independent with the variance of its group."""
@@ -404,7 +428,7 @@ class Rows:
         return 2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum())
 
     def __getstate__(self) -> dict[str, object]:
-        return {"observations": self.observations, "basis": self.basis, "common": self.common, "errors": self.errors}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)

@@ -24,6 +24,7 @@ from .fitting import Estimate, at_weights, estimate
 from .mode import Peak, best_mode
 from .restricted import Bounded, Restrictions, constrained, with_variances
 from .rows import Rows
+from .sensors import Sensed, SensorProfile, Sensors, sensed
 from .system import System, free_last, penalty_roots, terms_of
 
 MOST_STEPS = 50  # until the unknown noise SDs are those of the curve under bounds
@@ -74,6 +75,7 @@ class Specification:
             )
         made = cls(rows, penalty, checked, tuple(penalties), restrictions, searched[0] if searched else None)
         inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
+        made.sensors  # noqa: B018  checked now
         made.system.require_identified(rows.basis, None if made.substitution is None else made.substitution[0], inputs)
         return made
 
@@ -137,6 +139,21 @@ class Specification:
         likelihood = method if method in LIKELIHOODS else "reml"
         profile = Profile(rows, partial(self.estimated, method=likelihood, lam=lam), LIKELIHOODS[likelihood], lam is not None)
         search = correlated(profile)
+        return profile.at(search.minimum.theta), search
+
+    @cached_property
+    def sensors(self) -> Sensors | None:
+        """Scales and lags of series that are to be estimated."""
+        return Sensors.of(self.rows)
+
+    def sensed(self, rows: Rows, method: str, lam: FloatArray | None) -> tuple[Rows, Sensed | None]:
+        """The rows at estimated scales and lags, and what was found of these."""
+        if self.sensors is None:
+            return rows, None
+        likelihood = method if method in LIKELIHOODS else "reml"
+        fit = partial(self.estimated, method=likelihood, lam=lam)
+        profile = SensorProfile(rows, fit, LIKELIHOODS[likelihood], lam is not None, self.sensors, self.at_weights)
+        search = sensed(profile)
         return profile.at(search.minimum.theta), search
 
     def bounded(self, found: Estimate, progress: bool = False) -> tuple[Bounded | None, Peak | None]:

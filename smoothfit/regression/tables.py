@@ -42,6 +42,10 @@ class Fitted(Likelihood, Protocol):
         """Estimated parameters of correlated errors."""
 
     @property
+    def sensor_params(self) -> pd.DataFrame:
+        """Estimated scales and lags of series."""
+
+    @property
     def sigma(self) -> pd.Series:
         """Noise SD per series."""
 
@@ -156,6 +160,9 @@ def _notes(fit: Fit, results: Fitted) -> list[str]:
             notes.append(f"boundary: the noise SD of {name} is estimated as zero")
     if fit.basis.n_basis > MOST_COEFFICIENTS:
         notes.append(f"{fit.basis.n_basis} coefficients: see params, bse and conf_int()")
+    for label, row in results.sensor_params.iterrows():
+        interval = f"95 % interval {number(row['ci_lower'])} to {number(row['ci_upper'])}"
+        notes.append(f"{label} = {number(row['estimate'])} (std err {number(row['bse'])}, {interval})")
     for label, kind in fit.errors.items():
         notes.append(f"errors of {label}: {_correlation(results, label, kind)}")
     if fit.loss == "quantile":

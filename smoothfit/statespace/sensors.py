@@ -29,6 +29,7 @@ from ..markov.response import Response
 from ..observations import Observations, Readings
 from ..observations.abscissa import NANOSECONDS
 from ..observations.readings import OF_INTEGRAL
+from ..observations.series import estimated_of
 from .extent import ATANH, IDENTITY, LOG, Extent, Parameter
 
 STEP = 1e-4  # of a coordinate, of central differences: right to its square
@@ -96,15 +97,7 @@ class Calibrated(Protocol):
 
 def unknowns_of(observations: Observations, joint: Sequence[Joint | Correlated]) -> tuple[Unknown, ...]:
     """Scales, lags and correlations to be estimated, if for each kind some series can be the reference."""
-    found: list[Unknown] = []
-    for kind in KINDS:
-        names = [reading.name for reading in observations.readings if kind in reading.estimates]
-        if len(names) == len(observations.readings):
-            raise IdentificationError(
-                f"{kind}='estimate' of {', '.join(names)}: a {kind} is relative to a series without one: leave {kind}= of one "
-                "series out, which is then the reference, or pass it as a number"
-            )
-        found += [Unknown(kind, name) for name in names]
+    found = [Unknown(kind, name) for kind in KINDS for name in estimated_of(observations.readings, kind)]
     return (*found, *(Unknown("correlation", part.label) for part in joint if isinstance(part, Correlated)))
 
 

@@ -164,8 +164,8 @@ def test_lags_that_cannot_be_are_named_with_the_way_out(fitted):
         sf.SmoothingSpline(pair(), order=1)
     with pytest.raises(SpecificationError, match="a curve without a slope"):
         sf.SmoothingSpline(pair(deriv=1), order=2)
-    with pytest.raises(SpecificationError, match=r"SplineRegression does not support.*lag=res.params"):
-        sf.SplineRegression(pair(), sf.BSplineBasis.uniform(-1, 9, 5))
+    with pytest.raises(SpecificationError, match=r"GaussianProcess does not support.*lag=res.params"):
+        sf.GaussianProcess(pair())
     with pytest.raises(SpecificationError, match="lag='estimate', which lam does not support"):
         sf.SmoothingSpline(pair()).fit(lam=1.0)
     with pytest.raises(SpecificationError, match="robust loss does not support"):

@@ -135,8 +135,8 @@ def test_scales_that_cannot_be_are_named_with_the_way_out(fitted):
     alone = sf.observe(np.arange(9.0), np.arange(9.0), name="b", scale="estimate")
     with pytest.raises(IdentificationError, match="leave scale= of one series out"):
         sf.SmoothingSpline(alone)
-    with pytest.raises(SpecificationError, match="SplineRegression does not support"):
-        sf.SplineRegression(pair(), sf.BSplineBasis.uniform(0, 6, 5))
+    with pytest.raises(SpecificationError, match="GaussianProcess does not support"):
+        sf.GaussianProcess(pair())
     with pytest.raises(SpecificationError, match="'gcv' does not support"):
         sf.SmoothingSpline(pair()).fit(method="gcv")
     with pytest.raises(SpecificationError, match="lam does not support"):

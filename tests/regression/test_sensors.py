@@ -1,0 +1,129 @@
+"""Scales and lags of series in spline regressions: noise-free ones exactly, others by dense algebra, and where they cannot be."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import optimize
+
+import smoothfit as sf
+from smoothfit.errors import IdentificationError, SpecificationError
+
+SCALE, LAG, LAM = 2.5, 0.4, 0.5
+BASIS = sf.BSplineBasis.uniform(-1, 7, 8)
+
+
+def pair(n=30, noise=0.1, sd=0.1, lag=None, scale=None, bias=None, late=0.0, factor=1.0):
+    """Observations of a sine, and of a multiple of it, a while later, at other x."""
+    rng = np.random.default_rng(4)
+    x, z = np.sort(rng.uniform(0, 6, n)), np.sort(rng.uniform(0, 6, n))
+    first = sf.observe(x, 1 + np.sin(x) + noise * rng.standard_normal(n), sd=sd, name="a")
+    y = factor * (1 + np.sin(z - late)) + (0.7 if bias else 0.0) + noise * rng.standard_normal(n)
+    return first + sf.observe(z, y, sd=sd, name="b", lag=lag, scale=scale, bias=bias)
+
+
+def model(observations, basis=BASIS):
+    return sf.SplineRegression(observations, basis, sf.DerivativePenalty(2))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return model(pair(scale="estimate", factor=SCALE)).fit()
+
+
+def test_scales_and_lags_of_noise_free_observations_are_exact():
+    x, cubic = np.linspace(0, 6, 30), np.poly1d([0.1, -0.5, 0.3, 1.0])
+    second = sf.observe(x, SCALE * cubic(x - LAG) + 0.7, sd=1e-4, name="b", lag=(-0.9, 0.9), scale="estimate", bias="estimate")
+    res = sf.SplineRegression(sf.observe(x, cubic(x), sd=1e-4, name="a") + second, sf.BSplineBasis.uniform(-1, 7, 1)).fit()
+    np.testing.assert_allclose(res.sensor_params["estimate"], [SCALE, LAG], rtol=1e-8)
+    assert res.params["bias.b"] == pytest.approx(0.7, abs=1e-7)
+    np.testing.assert_allclose(res.predict(x), cubic(x), atol=1e-8)
+    np.testing.assert_allclose(res.fittedvalues, res.observations.y, atol=1e-7)
+
+
+def dense(observations, scale, lag, lam=LAM):
+    """-2 log restricted likelihood at a scale, a lag and a lam, up to constants, and the coefficients."""
+    a, b = observations.readings
+    V, is_b = np.concatenate([a.sd, b.sd]) ** 2, np.repeat([0.0, 1.0], [len(a), len(b)])
+    curve = np.vstack([BASIS.design(a.x, sparse=False), BASIS.design(b.x - lag, sparse=False)])
+    P = np.pad(BASIS.penalty(2).toarray(), (0, int(b.has_bias)))
+    N = np.linalg.svd(P)[2][BASIS.n_basis - 2 :].T
+
+    def rows_at(scale):
+        rows = curve * np.where(is_b, scale, 1.0)[:, None]
+        return np.column_stack([rows, is_b]) if b.has_bias else rows
+
+    def at_rest(scale):
+        seen = rows_at(scale) @ N
+        return np.linalg.slogdet(seen.T @ (seen / V[:, None]))[1]
+
+    rows = rows_at(scale)
+    A = rows.T @ (rows / V[:, None]) + lam * P
+    coef = np.linalg.solve(A, rows.T @ (observations.y / V))
+    rest = observations.y - rows @ coef
+    least = rest @ (rest / V) + lam * coef @ P @ coef
+    return np.linalg.slogdet(A)[1] + least - at_rest(scale) + at_rest(np.std(b.y) / np.std(a.y)), coef
+
+
+@pytest.mark.parametrize("bias", [None, "estimate"])
+def test_estimates_and_standard_errors_are_those_of_dense_algebra(bias):
+    obs = pair(scale="estimate", lag=(-0.9, 0.9), bias=bias, late=LAG, factor=SCALE)
+    res = model(obs).fit(lam=LAM)
+    found = optimize.minimize(lambda p: dense(obs, np.exp(p[0]), p[1])[0], [np.log(SCALE), LAG], tol=1e-10)
+    s, d = np.exp(found.x[0]), found.x[1]
+    np.testing.assert_allclose(res.sensor_params["estimate"], [s, d], rtol=1e-5)
+    np.testing.assert_allclose(res.params, dense(obs, s, d)[1], rtol=1e-4)
+    steps = 1e-3 * np.eye(2)
+    value = [
+        [dense(obs, np.exp(p[0]), p[1])[0] for p in found.x + np.array([u + v, u - v, v - u, -u - v])] for u in steps for v in steps
+    ]
+    hessian = np.array([(a - b - c + d) / 4e-6 for a, b, c, d in value]).reshape(2, 2)
+    bse = np.sqrt(np.diag(np.linalg.inv(hessian / 2))) * [s, 1.0]
+    np.testing.assert_allclose(res.sensor_params["bse"], bse, rtol=0.02)
+    low, high = res.sensor_params.loc["scale.b", ["ci_lower", "ci_upper"]]
+    assert np.log(high / low) == pytest.approx(2 * 1.96 * bse[0] / s, rel=0.02)
+
+
+def test_intervals_integrate_over_the_scale(fitted):
+    row = fitted.sensor_params.loc["scale.b"]
+    assert row["ci_lower"] < SCALE < row["ci_upper"]
+    assert row["ci_upper"] - row["ci_lower"] == pytest.approx(2 * 1.96 * row["bse"], rel=0.15)
+    frame = fitted.hyperparameters
+    values, weights = np.log(frame["scale.b"]), frame["weight"]
+    assert np.sqrt(weights @ (values - weights @ values) ** 2) == pytest.approx(row["bse"] / row["estimate"], rel=0.15)
+    known = model(pair(scale=row["estimate"], factor=SCALE)).fit()
+    x = np.array([1.5, 4.5])
+    np.testing.assert_allclose(known.predict(x), fitted.predict(x), rtol=1e-3)
+    assert (np.ptp(fitted.get_prediction(x).conf_int(), axis=1) > np.ptp(known.get_prediction(x).conf_int(), axis=1)).any()
+    assert "scale.b = 2.4" in fitted.summary().as_text()
+    again = pickle.loads(pickle.dumps(fitted))
+    pd.testing.assert_frame_equal(again.sensor_params, fitted.sensor_params)
+
+
+def test_which_series_is_the_reference_changes_nothing(fitted):
+    a, b = fitted.observations.readings
+    other = sf.observe(a.x, a.y, sd=0.1, name="a", scale="estimate") + sf.observe(b.x, b.y, sd=0.1, name="b")
+    swapped = model(other).fit(cov_type="frequentist")  # nothing is integrated
+    s = fitted.sensor_params.loc["scale.b", "estimate"]
+    assert swapped.sensor_params.loc["scale.a", "estimate"] * s == pytest.approx(1, rel=1e-5)
+
+
+def test_scales_and_lags_that_cannot_be_are_named_with_the_way_out(fitted):
+    obs = pair(lag="estimate")
+    with pytest.raises(SpecificationError, match=r"lags from -1.* only; extend the domain by the longest lag.*limits"):
+        model(pair(lag=(-5, 5)))
+    with pytest.raises(SpecificationError, match="a slope that is continuous; use degree=2 or more"):
+        model(obs, sf.BSplineBasis.uniform(-1, 7, 8, degree=1))
+    with pytest.raises(IdentificationError, match="leave lag= of one series out"):
+        model(sf.observe(np.arange(6.0), np.arange(6.0), name="b", lag="estimate"))
+    with pytest.raises(SpecificationError, match="method='gcv' does not support"):
+        model(obs).fit("gcv")
+    with pytest.raises(SpecificationError, match="edf= does not support"):
+        model(obs).fit(edf=5)
+    with pytest.raises(SpecificationError, match="loss='huber' does not support"):
+        model(obs).fit(loss="huber")
+    with pytest.raises(SpecificationError, match="with errors= does not support"):
+        sf.SplineRegression(obs, BASIS, errors={"b": sf.AR1()})
+    with pytest.raises(SpecificationError, match="predicts the curve only; leave name= out"):
+        fitted.get_prediction([1.0], name="b")
