@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -81,7 +81,7 @@ def future_columns(names: Sequence[str], known: Sequence[str], regressors: Any, 
     return columns
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Intervention(ABC):
     """A change of the curve at a known x, of unknown size.
 
@@ -97,6 +97,10 @@ class Intervention(ABC):
     name: str | None = None
     kind: ClassVar[str]
     x_power: ClassVar[int] = 0
+
+    def __repr__(self) -> str:
+        given = (f", {one.name}={value!r}" for one in fields(self)[1:] if (value := getattr(self, one.name)) is not None)
+        return f"{type(self).__name__}({self.x!r}{''.join(given)})"
 
     @abstractmethod
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
@@ -149,7 +153,7 @@ class Intervention(ABC):
         return abscissa.points(abscissa.given(self.x, f"x of {type(self).__name__}").reshape(1))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pulse(Intervention):
     """All observations of f at one x, or what one series observes there, are off by an unknown amount.
 
@@ -206,7 +210,7 @@ class Pulse(Intervention):
         return np.zeros_like(offset)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Level(Intervention):
     """The curve jumps at x, and stays there.
 
@@ -231,7 +235,7 @@ class Level(Intervention):
         return np.maximum(offset, 0.0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Slope(Intervention):
     """The slope of the curve changes at x.
 

@@ -187,6 +187,12 @@ def test_a_pulse_of_a_series_is_a_regressor_of_one_observation():
     assert online[0].predict(10.0) == pytest.approx(online[1].predict(10.0), abs=1e-9)
 
 
+def test_interventions_are_shown_as_they_are_made():
+    assert repr(sf.Pulse(3.5, series="b")) == "Pulse(3.5, series='b')"
+    assert repr(sf.Level(3, name="law")) == "Level(3, name='law')"
+    assert repr(sf.Slope(3)) == "Slope(3)"
+
+
 def test_pulses_that_nothing_identifies_are_named():
     obs = two_series()
     for pulse, error, message in (
