@@ -148,3 +148,33 @@ def test_a_checkout_that_hides_the_installed_package_still_finds_the_kernels():
     code = "import smoothfit; from smoothfit._core import _kernels; print(smoothfit.__file__)"
     output = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT).stdout
     assert Path(output.strip()).is_relative_to(ROOT)
+
+
+MOST_LINES = {"file": 500, "function": 60}  # of code: without docstrings and blank lines
+
+
+def code_lines(node, lines):
+    """Numbers of the lines of a file or function that are neither blank nor part of a docstring."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [n.body[0] for n in ast.walk(node) if isinstance(n, documented) and ast.get_docstring(n, clean=False) is not None]
+    left_out = {i for text in texts for i in range(text.lineno, text.end_lineno + 1)}
+    first, last = (1, len(lines)) if isinstance(node, ast.Module) else (node.lineno, node.end_lineno)
+    return [i for i in range(first, last + 1) if lines[i - 1].strip() and i not in left_out]
+
+
+def test_files_and_functions_are_short():
+    long = []
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        tree, lines = ast.parse(text), text.splitlines()
+        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        parts = [("file", tree), *(("function", node) for node in functions)]
+        sizes = [(path.name, getattr(node, "name", kind), len(code_lines(node, lines)), MOST_LINES[kind]) for kind, node in parts]
+        long += [(file, name, size) for file, name, size, most in sizes if size > most]
+    assert not long
+
+
+def test_headers_and_bindings_are_short():
+    sizes = {path.name: sum(map(bool, path.read_text(encoding="utf-8").split("\n"))) for path in (PACKAGE / "_core").glob("*.?pp")}
+    assert sizes
+    assert max(sizes.values()) <= MOST_LINES["file"], sizes

@@ -338,6 +338,16 @@ def markov_draw(
     is_still: bool,
     normals: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
 ) -> NDArray[numpy.float64]: ...
+def markov_joint(
+    rows: MarkovRows,
+    steps: MarkovSteps,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
+    parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
+    is_still: bool,
+    asked: Annotated[NDArray[numpy.uint8], dict(order="C", device="cpu", writable=False)],
+) -> NDArray[numpy.float64]: ...
 def markov_adjoint(
     rows: MarkovRows,
     steps: MarkovSteps,

@@ -1,6 +1,7 @@
 // The smoother, the sampler and the adjoint of Markov processes as Python functions.
 #include "bindings_markov.hpp"
 
+#include <algorithm>
 #include <memory>
 
 #include "markov_adjoint.hpp"
@@ -30,7 +31,7 @@ Tuple<Doubles, Doubles> markov_smooth(const ReadRows& rows, const StateSteps& st
     const Model model(rows, steps, tables, parameters, B, variance, is_still);
     check(model.width == 1, "smoothing takes no derivatives");
     Doubles mean = new_array({rows.n_rows()}), spread = new_array({rows.n_rows()});
-    smooth(model, {mean.data(), spread.data(), nullptr, nullptr, nullptr, 0});
+    smooth(model, {mean.data(), spread.data(), nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0});
     return nb::make_tuple(mean, spread);
 }
 
@@ -44,8 +45,21 @@ Doubles markov_draw(const ReadRows& rows, const StateSteps& steps, const Tables&
     const std::size_t n_draws = normals.shape(2);
     Doubles draws = new_array({rows.n_rows(), n_draws});
     std::unique_ptr<double[]> deviations(new double[2 * m * n_draws + 1]);
-    smooth(model, {nullptr, nullptr, normals.data(), deviations.get(), draws.data(), static_cast<std::int64_t>(n_draws)});
+    smooth(model, {nullptr, nullptr, normals.data(), deviations.get(), draws.data(), static_cast<std::int64_t>(n_draws), nullptr, nullptr, 0});
     return draws;
+}
+
+// Posterior covariances (K, K) of the K rows that `asked` (rows,) marks.
+Doubles markov_joint(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
+                     In<double> variance, bool is_still, In<std::uint8_t> asked) {
+    const Model model(rows, steps, tables, parameters, B, variance, is_still);
+    check(model.width == 1, "covariances take no derivatives");
+    check(asked.ndim() == 1 && asked.shape(0) == rows.n_rows(), "asked is (rows,)");
+    const std::size_t n_asked = std::count(asked.data(), asked.data() + rows.n_rows(), std::uint8_t{1});
+    Doubles joint = new_array({n_asked, n_asked});
+    std::unique_ptr<double[]> deviations(new double[2 * rows.m() * n_asked + 1]);
+    smooth(model, {nullptr, nullptr, nullptr, deviations.get(), nullptr, 0, asked.data(), joint.data(), static_cast<std::int64_t>(n_asked)});
+    return joint;
 }
 
 // (r (n, M), diagonal of N (n, M) before the observations of each node, errors and precisions of the observations given all others
@@ -78,6 +92,8 @@ void bind_markov_smoother(nb::module_& module) {
     module.def("markov_smooth", &markov_smooth, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a, "is_still"_a);
     module.def("markov_draw", &markov_draw, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a, "is_still"_a,
                "normals"_a);
+    module.def("markov_joint", &markov_joint, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a, "is_still"_a,
+               "asked"_a);
     module.def("markov_adjoint", &markov_adjoint, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
                "is_still"_a);
 }

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
 #include "markov.hpp"
 
@@ -41,7 +42,8 @@ void unpack_markov(const double* p, int given, MarkovState<double, M>& s) {
 }
 
 // Where the smoother writes: of each row the mean of H x and its variance; or, with `normals` (n, 2 m, n_draws), draws of
-// H x less its mean, (rows, n_draws), with `deviations` (m, n_draws) twice for their state.
+// H x less its mean, (rows, n_draws), with `deviations` (m, n_draws) twice for their state; or, with `asked` (rows,), the covariances
+// (n_asked, n_asked) of the rows that it marks, with `deviations` (m, n_asked) twice for those between the state and later rows.
 struct MarkovOutput {
     double* mean;
     double* variance;
@@ -49,6 +51,9 @@ struct MarkovOutput {
     double* deviations;
     double* draws;
     std::int64_t n_draws;
+    const std::uint8_t* asked;
+    double* joint;
+    std::int64_t n_asked;
 };
 
 // What is left of shock r of shock c, R_rc, is one less its explained part: rounding where little is left. But w_c R_rc is the covariance
@@ -68,13 +73,58 @@ void sharpen(double (&X)[2 * M][2 * M], const double (&w)[2 * M], int given) {
             if (w[c] > C[r][r]) X[m + r][c] = C[r][c] / w[c];
 }
 
+// Covariances of the rows asked for at a node, of which the last is the one before `end`, with themselves and with those of later
+// nodes: Cov(x_i, h) = G Cov(x_{i+1}, h), G = S J, for each later row h. U D U' is the covariance of x_i. Returns the first row of the
+// node among those asked for. `now` and `next` are (m, n_asked).
+template <int M>
+std::int64_t join_node(const MarkovRows& rows, std::int64_t i, const double (&S)[M][M], const double (&J)[M][M], const double (&U)[M][M],
+                       const double (&D)[M], const MarkovOutput& out, const double* next, double* now, std::int64_t end) {
+    const int m = actual<M>(rows.m);
+    const std::int64_t n = out.n_asked;
+    for (std::int64_t k = end; k < n; ++k) {
+        double shock[M];
+        for (int r = 0; r < m; ++r) {
+            shock[r] = 0;
+            for (int c = 0; c < m; ++c) shock[r] += J[r][c] * next[c * n + k];
+        }
+        for (int r = 0; r < m; ++r) {
+            double sum = shock[r];
+            for (int c = r + 1; c < m; ++c) sum += S[r][c] * shock[c];
+            now[r * n + k] = sum;
+        }
+    }
+    for (std::int64_t row = rows.first[i + 1] - 1; row >= rows.first[i]; --row) {
+        if (!out.asked[row]) continue;
+        const double* H = rows.H + row * m;
+        --end;
+        double shock[M];
+        for (int c = 0; c < m; ++c) {
+            shock[c] = H[c];
+            for (int r = 0; r < c; ++r) shock[c] += H[r] * U[r][c];
+            shock[c] *= D[c];
+        }
+        for (int r = 0; r < m; ++r) {
+            double sum = shock[r];
+            for (int c = r + 1; c < m; ++c) sum += U[r][c] * shock[c];
+            now[r * n + end] = sum;
+        }
+        for (std::int64_t k = end; k < n; ++k) {
+            double sum = 0;
+            for (int c = 0; c < m; ++c) sum += H[c] * now[c * n + k];
+            out.joint[end * n + k] = out.joint[k * n + end] = sum;
+        }
+    }
+    return end;
+}
+
 template <int M>
 Status smooth_markov(const MarkovRows& rows, MarkovClasses<double, M>& classes, const double* filtered, const MarkovOutput& out) noexcept {
     const int m = actual<M>(rows.m);
     MarkovState<double, M> s{};
     double x[M] = {}, U[M][M] = {}, D[M] = {};  // posterior mean, and covariance U D U'
     double* now = out.deviations;
-    double* next = out.deviations + m * out.n_draws;
+    double* next = out.deviations + m * (out.n_draws + out.n_asked);
+    std::int64_t joined = out.n_asked;
     for (std::int64_t i = rows.n - 1; i >= 0; --i) {
         unpack_markov<M>(filtered + i * markov_size<M>(m), m, s);
         const double* normals = out.normals == nullptr ? nullptr : out.normals + i * 2 * m * out.n_draws;
@@ -171,9 +221,12 @@ Status smooth_markov(const MarkovRows& rows, MarkovClasses<double, M>& classes, 
                     for (int c = 0; c < m; ++c) sum += rows.H[row * m + c] * now[c * out.n_draws + d];
                     out.draws[row * out.n_draws + d] = sum;
                 }
-            double* other = now;
-            now = next;
-            next = other;
+            std::swap(now, next);
+            continue;
+        }
+        if (out.asked != nullptr) {
+            joined = join_node<M>(rows, i, s.U, J, U, D, out, next, now, joined);
+            std::swap(now, next);
             continue;
         }
         for (std::int64_t row = rows.first[i]; row < rows.first[i + 1]; ++row) {

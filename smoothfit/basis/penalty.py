@@ -17,7 +17,7 @@ from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
 from .._entry import outside, quiet
-from .._validation import FloatArray, Frozen, check_memory, check_order, described, shown, to_numbers
+from .._validation import EPS, FloatArray, Frozen, check_memory, check_order, described, shown, to_numbers
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
@@ -28,7 +28,6 @@ from .sparse import kronecker_products, to_dense
 from .tensor import AnyBasis, TensorProductBasis
 
 PER_PARTIAL = 1e4  # bytes of a partial derivative's matrix, at the least
-EPS = float(np.finfo(np.float64).eps)
 LARGEST = float(np.finfo(np.float64).max)
 Weight = float | Callable[[FloatArray], Any]
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import optimize
 from scipy.stats import qmc
 
-from .._validation import FloatArray
+from .._validation import EPS, FloatArray
 from ..errors import DataError
-from .inertia import EPS, CriticalPoint, Inertia, classified
+from .inertia import CriticalPoint, Inertia, classified
 from .lines import real_array
 from .numeric import gradient, hessian
 from .partials import GradientField

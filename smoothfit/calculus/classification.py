@@ -9,12 +9,11 @@ import numpy as np
 from scipy import optimize, special
 
 from .._entry import quiet
-from .._validation import FloatArray, check_finite, check_memory, check_order, first_index, frozen, to_floats, to_numbers
+from .._validation import EPS, FloatArray, check_finite, check_memory, check_order, first_index, frozen, to_floats, to_numbers
 from ..errors import DataError, NumericalError
 from .special import finite_reals, reals, rounding_of_sum, sums_of_others
 
 SEPARATED = 1e-7  # margin, relative, above which a direction is taken to separate
-EPS = float(np.finfo(np.float64).eps)
 
 
 class _Softmax(NamedTuple):

@@ -9,11 +9,11 @@ import numpy as np
 from scipy import interpolate, optimize
 
 from .._entry import quiet
-from .._validation import FloatArray, check_finite, check_order, check_positive, check_rng
+from .._validation import EPS, FloatArray, check_finite, check_order, check_positive, check_rng
 from ..errors import DataError, SpecificationError
 from .box import in_box
 from .derivatives import Derivative, Status
-from .inertia import EPS, CriticalPoint, classified
+from .inertia import CriticalPoint, classified
 from .known import known, own_derivatives
 from .lines import check_callable, real_array
 from .numeric import derivative, gradient, hessian

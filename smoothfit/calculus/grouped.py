@@ -17,13 +17,12 @@ import numpy.typing as npt
 from scipy import linalg
 
 from .._entry import quiet
-from .._validation import FloatArray, check_finite, check_order, check_positive, first_index, to_floats, to_numbers
+from .._validation import EPS, FloatArray, check_finite, check_order, check_positive, first_index, to_floats, to_numbers
 from ..errors import ConvergenceError, DataError, NumericalError, SpecificationError
 from .classification import design_matrix
 from .special import as_array
 
 TINY = float(np.finfo(np.float64).tiny)
-EPS = float(np.finfo(np.float64).eps)
 MAX_ROUNDS = 200  # of the working set
 MAX_SWEEPS = 1000
 LEAST_TOL = 1e-13

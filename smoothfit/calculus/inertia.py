@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import EPS, FloatArray
 
-EPS = float(np.finfo(np.float64).eps)
 ROUNDING = 10.0  # of eigenvalues, in units of n eps |lam|_max
 
 

@@ -13,11 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, first_index, to_numbers
+from .._validation import EPS, FloatArray, first_index, to_numbers
 from ..errors import DataError
 
 Array = npt.NDArray[Any]
-EPS = float(np.finfo(np.float64).eps)
 LARGEST_BATCH = 2**17  # numbers passed to f in one call; they stay in the processor's cache
 TINY_MOVE = 2.0**-30  # relative; separates the points by which a vectorised function is recognised
 

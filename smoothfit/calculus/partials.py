@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_memory, check_positive
+from .._validation import EPS, FloatArray, check_memory, check_positive
 from ..errors import DataError, SpecificationError
 from .derivatives import Derivative
-from .lines import EPS, LARGEST_BATCH, Columns, Refused, VectorFunction, check_callable, read_bounds, real_array
+from .lines import LARGEST_BATCH, Columns, Refused, VectorFunction, check_callable, read_bounds, real_array
 from .quotients import COMPLEX_STEP, PRECISE, Slopes, complex_steps, differences, is_confirmed, slopes_each_verified
 
 METHODS = ("auto", "real")

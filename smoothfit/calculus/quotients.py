@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import EPS, FloatArray
 from .derivatives import Derivative, Status
 from .extrapolation import Limit, extrapolate
-from .lines import EPS, Array, Lines, Refused
+from .lines import Array, Lines, Refused
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 LONGEST = 0.0731  # first step relative to the scale of x; no simple fraction, which periods of f might meet

@@ -24,6 +24,8 @@ from .matrix import commutation_matrix, vec
 from .numeric import jacobian
 
 Matrices = Mapping[str, FloatArray]
+Function = Callable[[Matrices], Any]
+Rule = tuple[str, str, str, dict[str, str], Function, Function, str]  # name, derivative, by or differential, shapes, both, domain
 
 
 class Verification(NamedTuple):
@@ -294,7 +296,7 @@ def _eye(X: Any, axis: int) -> FloatArray:
 
 
 def _scalars_by_vectors() -> list[Identity]:
-    rows: list[tuple[str, str, dict[str, str], Callable[[Matrices], Any], Callable[[Matrices], Any], str]] = [
+    rows: list[tuple[str, str, dict[str, str], Function, Function, str]] = [
         ("a'x", "a", {"a": "n", "x": "n"}, lambda v: v["a"] @ v["x"], lambda v: v["a"], "any"),
         ("x'x", "2x", {"x": "n"}, lambda v: v["x"] @ v["x"], lambda v: 2 * v["x"], "any"),
         (
@@ -336,7 +338,7 @@ def _scalars_by_vectors() -> list[Identity]:
 
 
 def _vectors_by_vectors() -> list[Identity]:
-    rows: list[tuple[str, str, dict[str, str], Callable[[Matrices], Any], Callable[[Matrices], Any]]] = [
+    rows: list[tuple[str, str, dict[str, str], Function, Function]] = [
         ("Ax", "A'", {"A": "mn", "x": "n"}, lambda v: v["A"] @ v["x"], lambda v: v["A"].T),
         ("x'A", "A", {"A": "nm", "x": "n"}, lambda v: v["x"] @ v["A"], lambda v: v["A"]),
         ("x o x", "2 diag x", {"x": "n"}, lambda v: v["x"] * v["x"], lambda v: 2 * np.diag(v["x"])),
@@ -366,124 +368,129 @@ def _vectors_by_vectors() -> list[Identity]:
     return [Identity(name, name, result, "x", shapes, f, g) for name, result, shapes, f, g in rows]
 
 
+SCALARS_BY_MATRICES: list[Rule] = [
+    ("tr(X)", "I", "X", {"X": "nn"}, lambda v: np.trace(v["X"]), lambda v: _eye(v["X"], 0), "any"),
+    ("tr(AX)", "A'", "X", {"A": "mn", "X": "nm"}, lambda v: np.trace(v["A"] @ v["X"]), lambda v: v["A"].T, "any"),
+    ("tr(AX')", "A", "X", {"A": "nm", "X": "nm"}, lambda v: np.trace(v["A"] @ v["X"].T), lambda v: v["A"], "any"),
+    (
+        "tr(AXB)",
+        "A'B'",
+        "X",
+        {"A": "mn", "X": "np", "B": "pm"},
+        lambda v: np.trace(v["A"] @ v["X"] @ v["B"]),
+        lambda v: v["A"].T @ v["B"].T,
+        "any",
+    ),
+    (
+        "tr(ABA'C)",
+        "C'AB' + CAB",
+        "A",
+        {"A": "nm", "B": "mm", "C": "nn"},
+        lambda v: np.trace(v["A"] @ v["B"] @ v["A"].T @ v["C"]),
+        lambda v: v["C"].T @ v["A"] @ v["B"].T + v["C"] @ v["A"] @ v["B"],
+        "any",
+    ),
+    (
+        "tr(X'AX)",
+        "(A + A')X",
+        "X",
+        {"A": "nn", "X": "nm"},
+        lambda v: np.trace(v["X"].T @ v["A"] @ v["X"]),
+        lambda v: (v["A"] + v["A"].T) @ v["X"],
+        "any",
+    ),
+    ("tr(X^2)", "2X'", "X", {"X": "nn"}, lambda v: np.trace(v["X"] @ v["X"]), lambda v: 2 * v["X"].T, "any"),
+    (
+        "tr(X^3)",
+        "3(X^2)'",
+        "X",
+        {"X": "nn"},
+        lambda v: np.trace(v["X"] @ v["X"] @ v["X"]),
+        lambda v: 3 * (v["X"] @ v["X"]).T,
+        "any",
+    ),
+    ("|X|^2", "2X", "X", {"X": "nm"}, lambda v: np.sum(v["X"] ** 2), lambda v: 2 * v["X"], "any"),
+    (
+        "|AX - B|^2",
+        "2A'(AX - B)",
+        "X",
+        {"A": "mn", "X": "np", "B": "mp"},
+        lambda v: np.sum((v["A"] @ v["X"] - v["B"]) ** 2),
+        lambda v: 2 * v["A"].T @ (v["A"] @ v["X"] - v["B"]),
+        "any",
+    ),
+    (
+        "|Xa - b|^2",
+        "2(Xa - b)a'",
+        "X",
+        {"X": "mn", "a": "n", "b": "m"},
+        lambda v: np.sum((v["X"] @ v["a"] - v["b"]) ** 2),
+        lambda v: 2 * np.outer(v["X"] @ v["a"] - v["b"], v["a"]),
+        "any",
+    ),
+    (
+        "a'Xb",
+        "ab'",
+        "X",
+        {"a": "m", "X": "mn", "b": "n"},
+        lambda v: v["a"] @ v["X"] @ v["b"],
+        lambda v: np.outer(v["a"], v["b"]),
+        "any",
+    ),
+    (
+        "a'X'b",
+        "ba'",
+        "X",
+        {"a": "n", "X": "mn", "b": "m"},
+        lambda v: v["a"] @ v["X"].T @ v["b"],
+        lambda v: np.outer(v["b"], v["a"]),
+        "any",
+    ),
+    (
+        "a'X'Xb",
+        "X(ab' + ba')",
+        "X",
+        {"a": "n", "X": "mn", "b": "n"},
+        lambda v: v["a"] @ v["X"].T @ v["X"] @ v["b"],
+        lambda v: v["X"] @ (np.outer(v["a"], v["b"]) + np.outer(v["b"], v["a"])),
+        "any",
+    ),
+    ("det X", "det(X) X^-T", "X", {"X": "nn"}, lambda v: det(v["X"]), lambda v: det(v["X"]) * _inverse(v["X"]).T, "invertible"),
+    (
+        "log |det X|",
+        "X^-T",
+        "X",
+        {"X": "nn"},
+        lambda v: np.log(_signed(det(v["X"]))),
+        lambda v: _inverse(v["X"]).T,
+        "invertible",
+    ),
+    (
+        "a'X^-1 b",
+        "-X^-T ab' X^-T",
+        "X",
+        {"a": "n", "X": "nn", "b": "n"},
+        lambda v: v["a"] @ solve(v["X"], v["b"][:, None])[:, 0],
+        lambda v: -_inverse(v["X"]).T @ np.outer(v["a"], v["b"]) @ _inverse(v["X"]).T,
+        "invertible",
+    ),
+    (
+        "tr(AX^-1)",
+        "-(X^-1 A X^-1)'",
+        "X",
+        {"A": "nn", "X": "nn"},
+        lambda v: np.trace(v["A"] @ _inverse(v["X"])),
+        lambda v: -(_inverse(v["X"]) @ v["A"] @ _inverse(v["X"])).T,
+        "invertible",
+    ),
+]
+
+
 def _scalars_by_matrices() -> list[Identity]:
-    rows: list[tuple[str, str, str, dict[str, str], Callable[[Matrices], Any], Callable[[Matrices], Any], str]] = [
-        ("tr(X)", "I", "X", {"X": "nn"}, lambda v: np.trace(v["X"]), lambda v: _eye(v["X"], 0), "any"),
-        ("tr(AX)", "A'", "X", {"A": "mn", "X": "nm"}, lambda v: np.trace(v["A"] @ v["X"]), lambda v: v["A"].T, "any"),
-        ("tr(AX')", "A", "X", {"A": "nm", "X": "nm"}, lambda v: np.trace(v["A"] @ v["X"].T), lambda v: v["A"], "any"),
-        (
-            "tr(AXB)",
-            "A'B'",
-            "X",
-            {"A": "mn", "X": "np", "B": "pm"},
-            lambda v: np.trace(v["A"] @ v["X"] @ v["B"]),
-            lambda v: v["A"].T @ v["B"].T,
-            "any",
-        ),
-        (
-            "tr(ABA'C)",
-            "C'AB' + CAB",
-            "A",
-            {"A": "nm", "B": "mm", "C": "nn"},
-            lambda v: np.trace(v["A"] @ v["B"] @ v["A"].T @ v["C"]),
-            lambda v: v["C"].T @ v["A"] @ v["B"].T + v["C"] @ v["A"] @ v["B"],
-            "any",
-        ),
-        (
-            "tr(X'AX)",
-            "(A + A')X",
-            "X",
-            {"A": "nn", "X": "nm"},
-            lambda v: np.trace(v["X"].T @ v["A"] @ v["X"]),
-            lambda v: (v["A"] + v["A"].T) @ v["X"],
-            "any",
-        ),
-        ("tr(X^2)", "2X'", "X", {"X": "nn"}, lambda v: np.trace(v["X"] @ v["X"]), lambda v: 2 * v["X"].T, "any"),
-        (
-            "tr(X^3)",
-            "3(X^2)'",
-            "X",
-            {"X": "nn"},
-            lambda v: np.trace(v["X"] @ v["X"] @ v["X"]),
-            lambda v: 3 * (v["X"] @ v["X"]).T,
-            "any",
-        ),
-        ("|X|^2", "2X", "X", {"X": "nm"}, lambda v: np.sum(v["X"] ** 2), lambda v: 2 * v["X"], "any"),
-        (
-            "|AX - B|^2",
-            "2A'(AX - B)",
-            "X",
-            {"A": "mn", "X": "np", "B": "mp"},
-            lambda v: np.sum((v["A"] @ v["X"] - v["B"]) ** 2),
-            lambda v: 2 * v["A"].T @ (v["A"] @ v["X"] - v["B"]),
-            "any",
-        ),
-        (
-            "|Xa - b|^2",
-            "2(Xa - b)a'",
-            "X",
-            {"X": "mn", "a": "n", "b": "m"},
-            lambda v: np.sum((v["X"] @ v["a"] - v["b"]) ** 2),
-            lambda v: 2 * np.outer(v["X"] @ v["a"] - v["b"], v["a"]),
-            "any",
-        ),
-        (
-            "a'Xb",
-            "ab'",
-            "X",
-            {"a": "m", "X": "mn", "b": "n"},
-            lambda v: v["a"] @ v["X"] @ v["b"],
-            lambda v: np.outer(v["a"], v["b"]),
-            "any",
-        ),
-        (
-            "a'X'b",
-            "ba'",
-            "X",
-            {"a": "n", "X": "mn", "b": "m"},
-            lambda v: v["a"] @ v["X"].T @ v["b"],
-            lambda v: np.outer(v["b"], v["a"]),
-            "any",
-        ),
-        (
-            "a'X'Xb",
-            "X(ab' + ba')",
-            "X",
-            {"a": "n", "X": "mn", "b": "n"},
-            lambda v: v["a"] @ v["X"].T @ v["X"] @ v["b"],
-            lambda v: v["X"] @ (np.outer(v["a"], v["b"]) + np.outer(v["b"], v["a"])),
-            "any",
-        ),
-        ("det X", "det(X) X^-T", "X", {"X": "nn"}, lambda v: det(v["X"]), lambda v: det(v["X"]) * _inverse(v["X"]).T, "invertible"),
-        (
-            "log |det X|",
-            "X^-T",
-            "X",
-            {"X": "nn"},
-            lambda v: np.log(_signed(det(v["X"]))),
-            lambda v: _inverse(v["X"]).T,
-            "invertible",
-        ),
-        (
-            "a'X^-1 b",
-            "-X^-T ab' X^-T",
-            "X",
-            {"a": "n", "X": "nn", "b": "n"},
-            lambda v: v["a"] @ solve(v["X"], v["b"][:, None])[:, 0],
-            lambda v: -_inverse(v["X"]).T @ np.outer(v["a"], v["b"]) @ _inverse(v["X"]).T,
-            "invertible",
-        ),
-        (
-            "tr(AX^-1)",
-            "-(X^-1 A X^-1)'",
-            "X",
-            {"A": "nn", "X": "nn"},
-            lambda v: np.trace(v["A"] @ _inverse(v["X"])),
-            lambda v: -(_inverse(v["X"]) @ v["A"] @ _inverse(v["X"])).T,
-            "invertible",
-        ),
+    return [
+        Identity(name, name, result, by, shapes, f, g, domain=domain)
+        for name, result, by, shapes, f, g, domain in SCALARS_BY_MATRICES
     ]
-    return [Identity(name, name, result, by, shapes, f, g, domain=domain) for name, result, by, shapes, f, g, domain in rows]
 
 
 def _signed(value: Any) -> Any:
@@ -491,76 +498,78 @@ def _signed(value: Any) -> Any:
     return value if value.real > 0 else -value
 
 
+MATRICES_BY_MATRICES: list[Rule] = [
+    (
+        "AXB",
+        "B' kron A",
+        "dF = A dX B",
+        {"A": "pm", "X": "mn", "B": "nq"},
+        lambda v: v["A"] @ v["X"] @ v["B"],
+        lambda v: np.kron(v["B"].T, v["A"]),
+        "any",
+    ),
+    ("X'", "K", "dF = dX'", {"X": "mn"}, lambda v: v["X"].T, lambda v: commutation_matrix(*v["X"].shape), "any"),
+    (
+        "X'X",
+        "I kron X' + (X' kron I) K",
+        "dF = dX' X + X' dX",
+        {"X": "mn"},
+        lambda v: v["X"].T @ v["X"],
+        lambda v: np.kron(_eye(v["X"], 1), v["X"].T) + np.kron(v["X"].T, _eye(v["X"], 1)) @ commutation_matrix(*v["X"].shape),
+        "any",
+    ),
+    (
+        "XX'",
+        "X kron I + (I kron X) K",
+        "dF = dX X' + X dX'",
+        {"X": "mn"},
+        lambda v: v["X"] @ v["X"].T,
+        lambda v: np.kron(v["X"], _eye(v["X"], 0)) + np.kron(_eye(v["X"], 0), v["X"]) @ commutation_matrix(*v["X"].shape),
+        "any",
+    ),
+    (
+        "X^2",
+        "X' kron I + I kron X",
+        "dF = dX X + X dX",
+        {"X": "nn"},
+        lambda v: v["X"] @ v["X"],
+        lambda v: np.kron(v["X"].T, _eye(v["X"], 0)) + np.kron(_eye(v["X"], 0), v["X"]),
+        "any",
+    ),
+    (
+        "X^-1",
+        "-(X^-T kron X^-1)",
+        "dF = -X^-1 dX X^-1",
+        {"X": "nn"},
+        lambda v: _inverse(v["X"]),
+        lambda v: -np.kron(_inverse(v["X"]).T, _inverse(v["X"])),
+        "invertible",
+    ),
+    (
+        "A o X",
+        "diag vec A",
+        "dF = A o dX",
+        {"A": "mn", "X": "mn"},
+        lambda v: v["A"] * v["X"],
+        lambda v: np.diag(vec(v["A"])),
+        "any",
+    ),
+    (
+        "A kron X",
+        "(I kron K kron I)(vec A kron I)",
+        "dF = A kron dX",
+        {"A": "pq", "X": "mn"},
+        lambda v: np.kron(v["A"], v["X"]),
+        lambda v: _kron_jacobian(v["A"], v["X"]),
+        "any",
+    ),
+]
+
+
 def _matrices_by_matrices() -> list[Identity]:
-    rows: list[tuple[str, str, str, dict[str, str], Callable[[Matrices], Any], Callable[[Matrices], Any], str]] = [
-        (
-            "AXB",
-            "B' kron A",
-            "dF = A dX B",
-            {"A": "pm", "X": "mn", "B": "nq"},
-            lambda v: v["A"] @ v["X"] @ v["B"],
-            lambda v: np.kron(v["B"].T, v["A"]),
-            "any",
-        ),
-        ("X'", "K", "dF = dX'", {"X": "mn"}, lambda v: v["X"].T, lambda v: commutation_matrix(*v["X"].shape), "any"),
-        (
-            "X'X",
-            "I kron X' + (X' kron I) K",
-            "dF = dX' X + X' dX",
-            {"X": "mn"},
-            lambda v: v["X"].T @ v["X"],
-            lambda v: np.kron(_eye(v["X"], 1), v["X"].T) + np.kron(v["X"].T, _eye(v["X"], 1)) @ commutation_matrix(*v["X"].shape),
-            "any",
-        ),
-        (
-            "XX'",
-            "X kron I + (I kron X) K",
-            "dF = dX X' + X dX'",
-            {"X": "mn"},
-            lambda v: v["X"] @ v["X"].T,
-            lambda v: np.kron(v["X"], _eye(v["X"], 0)) + np.kron(_eye(v["X"], 0), v["X"]) @ commutation_matrix(*v["X"].shape),
-            "any",
-        ),
-        (
-            "X^2",
-            "X' kron I + I kron X",
-            "dF = dX X + X dX",
-            {"X": "nn"},
-            lambda v: v["X"] @ v["X"],
-            lambda v: np.kron(v["X"].T, _eye(v["X"], 0)) + np.kron(_eye(v["X"], 0), v["X"]),
-            "any",
-        ),
-        (
-            "X^-1",
-            "-(X^-T kron X^-1)",
-            "dF = -X^-1 dX X^-1",
-            {"X": "nn"},
-            lambda v: _inverse(v["X"]),
-            lambda v: -np.kron(_inverse(v["X"]).T, _inverse(v["X"])),
-            "invertible",
-        ),
-        (
-            "A o X",
-            "diag vec A",
-            "dF = A o dX",
-            {"A": "mn", "X": "mn"},
-            lambda v: v["A"] * v["X"],
-            lambda v: np.diag(vec(v["A"])),
-            "any",
-        ),
-        (
-            "A kron X",
-            "(I kron K kron I)(vec A kron I)",
-            "dF = A kron dX",
-            {"A": "pq", "X": "mn"},
-            lambda v: np.kron(v["A"], v["X"]),
-            lambda v: _kron_jacobian(v["A"], v["X"]),
-            "any",
-        ),
-    ]
     return [
         Identity(name, name, result, "X", shapes, f, g, "numerator", differential, domain)
-        for name, result, differential, shapes, f, g, domain in rows
+        for name, result, differential, shapes, f, g, domain in MATRICES_BY_MATRICES
     ]
 
 

@@ -20,7 +20,7 @@ from ..results.mixtures import Mixture
 from .delays import Delay, Point, Profile
 from .engine import Outputs
 from .methods.base import Fitted, Problem
-from .posterior import EquationPosterior, NodePosterior, Values, intervals_of_noises, posterior_of
+from .posterior import EquationPosterior, NodePosterior, Values, draws_of_parts, intervals_of_noises, posterior_of
 from .shifts import redelayed
 
 
@@ -72,18 +72,8 @@ class DelayPosterior(NodePosterior):
 
     def curves(self, outputs: Outputs) -> PointDraws:
         """What draws outputs and parameters."""
-        parts = [part.curves(late) for part, late in zip(self.parts, self._late(outputs), strict=True)]
-
-        def draw(rng: np.random.Generator, size: int) -> FloatArray:
-            picks, *streams = rng.spawn(1 + len(parts))
-            which = picks.choice(len(parts), size, p=self.weights)
-            values = np.empty((size, len(outputs.at)))
-            for k in np.unique(which).tolist():
-                mine = np.flatnonzero(which == k)
-                values[mine] = parts[k](streams[k], len(mine))
-            return values
-
-        return draw
+        late = zip(self.parts, self._late(outputs), strict=True)
+        return draws_of_parts([part.curves(own) for part, own in late], self.weights)
 
     def _late(self, outputs: Outputs) -> list[Outputs]:
         """The same outputs with inputs at each delay."""

@@ -140,30 +140,7 @@ def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -
     name, order = _left(left)
     _require(columns, name)
     _require(columns, t)
-    intercept, derivatives, terms, inputs, rates = True, [], [], [], []
-    for sign, text in _split(right):
-        if text in ("0", "1"):
-            intercept = (text == "1") == (sign == "+")
-            continue
-        if sign == "-":
-            raise SpecificationError(f"the formula removes {text!r}; only the intercept can be removed: - 1")
-        if ":" in text and not re.search(rf"\b{re.escape(name)}\b", text):  # patsy's interactions are not Python
-            inputs.append(text)
-            continue
-        tree = _expression(text)
-        rate = None if _mentions(tree, name) else _rate_of_input(tree)
-        if rate is not None:
-            rates.append(rate)
-            continue
-        curve = _curve_order(tree, name)
-        if curve is not None:
-            if curve >= order:
-                raise SpecificationError(f"{text} is not below {derivative_name(name, order)} on the left; raise the order there")
-            derivatives.append(curve)
-        elif _mentions(tree, name):
-            terms.append(_term(text, tree, name, t, order, set(columns)))
-        else:
-            inputs.append(text)
+    intercept, derivatives, terms, inputs, rates = _sorted_terms(right, name, t, order, set(columns))
     design, names, counts = _inputs(inputs, columns)
     orders = np.repeat(
         [_highest_rate(rates, ast.unparse(_expression(text)) if rates else text) for text in inputs], counts
@@ -194,6 +171,41 @@ def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -
         {name: highest for name, highest in zip(names, orders, strict=True) if highest},
         FormulaInputs(inputs, columns),
     )
+
+
+def _sorted_terms(
+    right: str, name: str, t: str, order: int, columns: set[str]
+) -> tuple[bool, list[int], list[Term], list[str], list[tuple[str, int]]]:
+    """Whether the right side has an intercept; derivatives of the curve, nonlinear terms, inputs and derivatives of inputs."""
+    intercept = True
+    derivatives: list[int] = []
+    terms: list[Term] = []
+    inputs: list[str] = []
+    rates: list[tuple[str, int]] = []
+    for sign, text in _split(right):
+        if text in ("0", "1"):
+            intercept = (text == "1") == (sign == "+")
+            continue
+        if sign == "-":
+            raise SpecificationError(f"the formula removes {text!r}; only the intercept can be removed: - 1")
+        if ":" in text and not re.search(rf"\b{re.escape(name)}\b", text):  # patsy's interactions are not Python
+            inputs.append(text)
+            continue
+        tree = _expression(text)
+        rate = None if _mentions(tree, name) else _rate_of_input(tree)
+        if rate is not None:
+            rates.append(rate)
+            continue
+        curve = _curve_order(tree, name)
+        if curve is not None:
+            if curve >= order:
+                raise SpecificationError(f"{text} is not below {derivative_name(name, order)} on the left; raise the order there")
+            derivatives.append(curve)
+        elif _mentions(tree, name):
+            terms.append(_term(text, tree, name, t, order, columns))
+        else:
+            inputs.append(text)
+    return intercept, derivatives, terms, inputs, rates
 
 
 def _series(data: Any, name: str, values: npt.NDArray[Any]) -> Any:

@@ -16,12 +16,12 @@ import numpy as np
 
 from .._core import _kernels
 from .._validation import FloatArray
+from ..inference.adaptive import SEED
 from ..inference.marginal import weighted_nodes
 from .engine import EquationEngine, Steps
 from .posterior import EquationPosterior
 
 SAMPLES = 399
-SEED = 20_240_229
 LADDER = 10.0 ** np.arange(-4, 5)  # of the tested variance beside the others, in units of what each adds to y over a step
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..results.drawing import BAND_ALPHA, CURVE_COLOUR, add_legend, ink, one_panel, panels
+from ..results.drawing import BAND_ALPHA, CURVE_COLOUR, PANELS_ACROSS, add_legend, ink, one_panel, panels
 from ..results.mixtures import critical_value
 from ..results.plotting import MOST_LAGS, draw_correlations, drawn, format_times, x_label
 from ..results.serial import autocorrelations
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-PANELS_ACROSS = 4
 TITLE = 90  # characters of a line
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from scipy.spatial import Delaunay
 
 from .._validation import FloatArray, check_level
 from ..errors import IntegrationWarning, NumericalError
-from ..inference.adaptive import adaptive_nodes
+from ..inference.adaptive import SEED, adaptive_nodes
 from ..inference.engine import PointDraws
 from ..inference.marginal import (
     MOST_ON_A_LATTICE,
@@ -41,7 +42,6 @@ from .engine import EquationEngine, Linear, Outputs, sizes
 from .likelihood import WIDTHS
 from .methods.base import Fitted, Problem
 
-SEED = 20_240_229
 N_DRAWS = 2000  # for quantiles of functions: their probabilities are then right to 0.0035
 INSIDE = 1e-6  # of the range of a logarithm: how far within its bounds a search starts
 FINE = 0.2  # standard deviations between the nodes that quantiles are taken of
@@ -310,6 +310,21 @@ def intervals_of_noises(engine: EquationEngine, nodes: HyperparameterPosterior, 
     q, sigma2 = engine.variances(nodes.theta)
     columns = [*((column, 2.0) for column in q.T), *((np.sqrt(column), 1.0) for column in sigma2.T)]
     return np.array([[quantile_of_parameter(nodes, *column, p) for p in tails] for column in columns])
+
+
+def draws_of_parts(parts: Sequence[PointDraws], weights: FloatArray) -> PointDraws:
+    """What draws of a mixture: of each draw a part by the weights (k,), and values of that from the part's own stream."""
+
+    def draw(rng: np.random.Generator, size: int) -> FloatArray:
+        picks, *streams = rng.spawn(1 + len(parts))
+        which = picks.choice(len(parts), size, p=weights)
+        drawn, order = [], []
+        for k in np.unique(which).tolist():
+            order.append(np.flatnonzero(which == k))
+            drawn.append(parts[k](streams[k], len(order[-1])))
+        return np.asarray(np.concatenate(drawn)[np.argsort(np.concatenate(order))])
+
+    return draw
 
 
 def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:

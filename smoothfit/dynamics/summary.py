@@ -21,7 +21,7 @@ WIDTH = 100
 
 def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summary:
     """Facts, parameters, and the equation and its noise in words, with diagnostics."""
-    model, equation, sample = results.model, results.model.equation, results.model.sample
+    equation, sample = results.model.equation, results.model.sample
     unit = sample.abscissa.unit
     spacing = (sample.recorded or sample).step
     step = "irregular" if spacing is None else number(spacing)
@@ -53,6 +53,14 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
     )
     for name in results.fitted.noise:
         params.loc[name, ["z", "P>|z|"]] = "-"
+    notes = _notes(results, diagnostics, interval[1], alpha)
+    return curve_summary("Derivative Regression Results", facts, pd.DataFrame(), params, notes)
+
+
+def _notes(results: Smoothed, diagnostics: pd.Series, upper_ends: pd.Series, alpha: float) -> list[str]:
+    """The equation and its noise in words, and what stands below the table."""
+    model, equation, sample = results.model, results.model.equation, results.model.sample
+    unit = sample.abscissa.unit
     notes = [line for words in equation.in_words(results.fitted.theta) for line in wrapped(f"Equation: {words}", WIDTH)]
     notes += wrap(f"Noise assumed: {METHODS[results.method].noise}.", WIDTH)
     notes += [f"Hidden states: {equation.hidden} of {equation.n_states}."] if equation.hidden else []
@@ -66,12 +74,12 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
     fixed += [f"{name} = {number(value)}" for name, value in intensities if np.isfinite(value)]
     priors = [f"{names[one.place]} {number(one.mean)} (SD {number(one.sd)})" for one in equation.known if one.sd > 0]
     notes += wrap(f"Fixed, not estimated: {', '.join(fixed)}.", WIDTH) if fixed else []
-    ends = [f"{names[place]} = {number(end)}" for place, end in equation.at_bounds(results.fitted.theta).items()]
-    notes += wrap(f"Estimated at a bound, without a standard error: {', '.join(ends)}.", WIDTH) if ends else []
+    at_bounds = [f"{names[place]} = {number(end)}" for place, end in equation.at_bounds(results.fitted.theta).items()]
+    notes += wrap(f"Estimated at a bound, without a standard error: {', '.join(at_bounds)}.", WIDTH) if at_bounds else []
     notes += wrap(f"Normal priors: {', '.join(priors)}.", WIDTH) if priors else []
     for name in results.boundary:
         what = "Process noise" if name.startswith("q") else "Measurement noise"
-        upper = float(interval[1][name])
+        upper = float(upper_ends[name])
         reaches = f"; it may be up to {number(upper)}, the end of its interval" if np.isfinite(upper) else ""
         notes += wrap(f"{what} estimated as zero ({name} = 0, a boundary): no standard error{reaches}.", WIDTH)
     if sample.delay:
@@ -87,7 +95,7 @@ def summarise(results: Smoothed, diagnostics: pd.Series, alpha: float) -> Summar
     if unit:
         notes.append(f"t is counted in {unit}: derivatives are per {unit}.")
     notes += [line for note in results.fitted.notes for line in wrap(note, WIDTH)]
-    return curve_summary("Derivative Regression Results", facts, pd.DataFrame(), params, notes)
+    return notes
 
 
 def _behaviour(results: Smoothed) -> list[str]:

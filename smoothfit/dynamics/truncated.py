@@ -10,13 +10,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from .._validation import FloatArray, check_level
 from ..errors import IntegrationWarning, SmoothfitError
+from ..inference.adaptive import SEED
 from ..inference.engine import PointDraws
 from ..inference.marginal import resampled
 from ..results.mixtures import Mixture
@@ -25,7 +26,7 @@ from .estimation import estimate
 from .likelihood import StateSpace
 from .methods import Method
 from .methods.base import Problem
-from .posterior import SEED, Posterior, Values, is_normal, posterior_of
+from .posterior import Posterior, Values, draws_of_parts, is_normal, posterior_of
 from .propagation import principal_steps
 from .simulation import deviations, solutions_from
 
@@ -84,22 +85,17 @@ class DrawnPosterior(Posterior):
         """What draws outputs and parameters."""
         equation, some = outputs.equation or self.problem.equation, self._some
 
-        def draw(rng: np.random.Generator, size: int) -> FloatArray:
-            picks, *streams = rng.spawn(1 + len(some.theta))
-            which = picks.integers(len(some.theta), size=size)
-            found = np.empty((size, len(outputs.at)))
-            for k in np.unique(which).tolist():
-                mine = np.flatnonzero(which == k)
-                mean, cov = self._smoothed(k, outputs)
-                theta, q, sigma2 = some.theta[k], some.q[k], some.sigma2[k]
-                if (q > 0).any():
-                    away = deviations(equation, outputs.sample, theta, q, sigma2)
-                else:
-                    away = solutions_from(equation, outputs.sample, theta, cov[0])
-                found[mine] = (mean + away(streams[k], len(mine)))[:, outputs.at, outputs.components]
-            return found
+        def draw(k: int, rng: np.random.Generator, size: int) -> FloatArray:
+            mean, cov = self._smoothed(k, outputs)
+            theta, q, sigma2 = some.theta[k], some.q[k], some.sigma2[k]
+            if (q > 0).any():
+                away = deviations(equation, outputs.sample, theta, q, sigma2)
+            else:
+                away = solutions_from(equation, outputs.sample, theta, cov[0])
+            return np.asarray((mean + away(rng, size))[:, outputs.at, outputs.components])
 
-        return draw
+        count = len(some.theta)
+        return draws_of_parts([partial(draw, k) for k in range(count)], np.full(count, 1 / count))
 
     def _smoothed(self, k: int, outputs: Outputs) -> tuple[FloatArray, FloatArray]:
         """Means and covariances of the states at a draw."""

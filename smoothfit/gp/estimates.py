@@ -417,7 +417,7 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def _convergence(self) -> str:
-        if not len(self._fit.optimum.u):
+        if not len(self._fit.optimum.theta):
             return "in closed form" if len(self.params) else "nothing to search"
         if self.boundary:
             return "at a boundary"

@@ -56,7 +56,7 @@ class Fit:
     @property
     def theta_hat(self) -> FloatArray:
         """The estimate as theta of the engine (p,)."""
-        return self.optimum.u
+        return self.optimum.theta
 
     @property
     def theta_boundary(self) -> tuple[str, ...]:

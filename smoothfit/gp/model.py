@@ -184,13 +184,13 @@ class GaussianProcess:
         criterion = Criterion(likelihood, rows, parameters)
         try:
             optimum = search(criterion, n_starts)
-            theta = criterion.theta(optimum.u)
+            theta = criterion.theta(optimum.theta)
             values = parameters.values(theta)
             posterior: DensePosterior | MarkovPosterior
             if isinstance(likelihood, DenseLikelihood):
                 posterior = DensePosterior(rows, self.kernel, values, likelihood.factor(values))
             else:
-                posterior = MarkovPosterior(rows, values, likelihood)
+                posterior = MarkovPosterior(values, likelihood)
             information = criterion.information(theta)
         except Singular as error:
             i = int(rows.order[error.row])

@@ -7,9 +7,10 @@ minimum.
 Why there are two searches: the kernels of regression and of the integrated Wiener process evaluate eight candidates side by side
 and have second derivatives, or a scale of them (`quasi_newton.Scaled`). `newton` scans a grid in a few calls, takes the best of
 eight damped steps at each iteration, and asks for a Hessian each time. A general process has neither: its candidates are filtered
-one after the other, and a Hessian of p parameters is differenced from p further scores. This search takes one score an iteration,
-and a Hessian at its start, near the minimum, and where secants fail. Bounds and the test of convergence are those of `newton`,
-which follows a start on which this search does not converge (`general_search`).
+one after the other, and a Hessian of p parameters is differenced from p further scores; a score of a dense Gaussian process costs
+as much as many values. This search takes one score an iteration, and a Hessian at its start, near the minimum, and where secants
+fail. Bounds and the test of convergence are those of `newton`, which follows a start on which this search does not converge
+(`general_search`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from .._log import logger
 from .._validation import FloatArray
 from ..errors import ConvergenceError
 from .newton import Minimum
-from .quasi_newton import DECREMENT, FLAT, LEVEL, to_bound
+from .quasi_newton import DECREMENT, FLAT, LEVEL, at_bounds, to_bound
 
 CLOSE = 0.1  # a decrement, near which a Hessian is that of the minimum
 ROUNDED = 1e-3  # a decrement below which rounding, of no more than this, may hide the descent
@@ -76,11 +77,13 @@ def descend(
     guess: FloatArray | None = None,
     tolerance: float = DECREMENT,
     is_known: Callable[[FloatArray, float], bool] = lambda theta, value: False,
+    plateau: float = 0.0,
 ) -> tuple[Minimum, FloatArray] | None:
     """The minimum that a start leads to, and the Hessian there, the whole of it; `guess` is one to begin with.
 
     A decrement of `tolerance` is negligible; where that is more than `CLOSE`, the Hessian may be one of secants. None once a point
-    and its value are known, as those in the bowl about another minimum are.
+    and its value are known, as those in the bowl about another minimum are. Directions along which slope and curvature are below
+    `plateau` need not have a minimum.
 
     Raises
     ------
@@ -95,8 +98,7 @@ def descend(
         logger.debug("descent, iteration %d: criterion %.10g", iteration, at.value)
         if is_known(at.theta, at.value):
             return None
-        at_lower = (at.theta <= lower) & (at.gradient >= -LEVEL)
-        at_upper = (at.theta >= upper) & (at.gradient <= LEVEL)
+        at_lower, at_upper = at_bounds(at.theta, at.gradient, lower, upper)
         free = ~(at_lower | at_upper)
         is_fresh = hessian is None
         if hessian is None:
@@ -110,9 +112,8 @@ def descend(
             return Minimum(at.theta, at.value, 0.0, at_lower, at_upper, n_starts), hessian
         curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
         along = axes.T @ at.gradient[free]
-        steep = (np.abs(along) > LEVEL) | (np.abs(curvature) > DIFFERENCES * np.abs(curvature).max())
-        is_minimum = bool((curvature[steep] > 0).all())
-        decrement = float(along[steep] @ (along[steep] / curvature[steep])) if is_minimum else np.inf
+        decrement = _decrement(curvature, along, plateau)
+        is_minimum = decrement < np.inf
         is_near = decrement <= CLOSE if is_fresh else is_near
         if not is_fresh and (not is_minimum or (tolerance < decrement <= CLOSE and not is_near)):
             hessian = None
@@ -127,17 +128,25 @@ def descend(
         newton = partial(_damped, free, curvature, axes, along)
         dampings = DAMPINGS if is_fresh else DAMPINGS[:1]  # a Hessian of secants is taken at its word or not at all
         found = _lower(objective, at, newton, (lower, upper), dampings, decrement < ROUNDED)
-        if found is None and is_fresh:
-            raise ConvergenceError(f"no descent from a point that is not a minimum (criterion {at.value:.10g});", at.value)
         if found is None:
+            if is_fresh:
+                raise ConvergenceError(f"no descent from a point that is not a minimum (criterion {at.value:.10g});", at.value)
             hessian = None
             continue
-        age = 0 if is_fresh else age + 1
-        descent = at.value - found.value
+        age, descent = 0 if is_fresh else age + 1, at.value - found.value
         is_slow = age >= MOST_SECANTS or descent < 0 or (decrement > ROUNDED and descent < SLOW * decrement / 2)
-        hessian = _secant(hessian, found.theta - at.theta, found.gradient - at.gradient) if is_minimum and not is_slow else None
-        at = found
+        step, change, at = found.theta - at.theta, found.gradient - at.gradient, found
+        hessian = _secant(hessian, step, change) if is_minimum and not is_slow else None
     raise ConvergenceError(f"not converged after {MAX_ITERATIONS} steps (decrement {decrement:.3g});", at.value)
+
+
+def _decrement(curvature: FloatArray, along: FloatArray, plateau: float) -> float:
+    """Newton decrement, of a Hessian's eigenvalues and the gradient along its axes; infinite if it is not positive definite."""
+    sizes = np.abs(curvature)
+    steep = (np.abs(along) > max(LEVEL, plateau)) | (sizes > max(DIFFERENCES * sizes.max(), plateau))
+    if not (curvature[steep] > 0).all():
+        return np.inf
+    return float(along[steep] @ (along[steep] / curvature[steep]))
 
 
 def _levelled(

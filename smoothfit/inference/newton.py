@@ -31,6 +31,7 @@ from .quasi_newton import (
     End,
     Objective,
     Scaled,
+    at_bounds,
     descend,
     is_scaled,
     to_bound,
@@ -342,8 +343,7 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
     for iteration in range(MAX_ITERATIONS):
         value, gradient, hessian = objective.hessian(theta)
         logger.debug("Newton's method, iteration %d: criterion %.10g", iteration, value)
-        at_lower = (theta <= lower) & (gradient >= -LEVEL)
-        at_upper = (theta >= upper) & (gradient <= LEVEL)
+        at_lower, at_upper = at_bounds(theta, gradient, lower, upper)
         free = ~(at_lower | at_upper)
         moved = to_bound(objective.values, theta, value, free & (np.abs(hessian.diagonal()) < FLAT), gradient, lower, upper)
         if moved is not None:

@@ -175,6 +175,13 @@ def _updated(hessian: FloatArray, step: FloatArray, change: FloatArray) -> Float
     return hessian - np.outer(expected, expected) / curvature + np.outer(change, change) / float(step @ change)
 
 
+def at_bounds(
+    theta: FloatArray, gradient: FloatArray, lower: FloatArray, upper: FloatArray
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Variables at a lower and at an upper bound, where the gradient points outward."""
+    return (theta <= lower) & (gradient >= -LEVEL), (theta >= upper) & (gradient <= LEVEL)
+
+
 def to_bound(
     values: Callable[[FloatArray], FloatArray],
     theta: FloatArray,

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
+from .discretize import COMPLEX_STEP
 from .priors import (
     DampedOscillator,
     DampedTrend,
@@ -29,7 +30,6 @@ from .priors import (
 )
 from .process import Prior
 
-COMPLEX_STEP = 1e-30
 TABLE, HARMONIC, ROTATION = 0, 6, 7  # as in processes.hpp
 KINDS: dict[type[Prior], int] = {
     IntegratedWiener: 1,

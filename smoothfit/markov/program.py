@@ -29,7 +29,7 @@ from ..errors import IdentificationError, NumericalError, SpecificationError
 from ..observations.abscissa import Points
 from .blocks import TABLE, Block, blocks_of, table
 from .process import AMPLITUDE, INTENSITY, RESPONSE, Prior, Start, split_values, start_together
-from .slots import FRESH, OPEN, planned
+from .slots import FRESH, OPEN, Intervals, planned
 
 IntArray = npt.NDArray[np.int64]
 AnyArray = npt.NDArray[Any]
@@ -86,11 +86,7 @@ class Functionals:
             return np.concatenate([getattr(part, name) for part in parts])
 
         def points(name: str) -> Points:
-            given = [getattr(part, name) for part in parts]
-            coarse = np.concatenate([p.coarse for p in given])
-            if all(p.fine is None for p in given):
-                return Points(coarse)
-            return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in given]))
+            return Points.join([getattr(part, name) for part in parts])
 
         return cls(points("start"), points("end"), **{name: column(name) for name in COLUMNS})
 
@@ -379,6 +375,15 @@ class Program:
         mean, spread = self._run(_kernels.markov_smooth, self._arguments(values, variance))
         return self._in_order(mean), self._in_order(spread)
 
+    def joint(self, values: FloatArray, variance: FloatArray, asked: npt.NDArray[np.bool_]) -> FloatArray:
+        """Posterior covariances (K, K) of the K functionals that `asked` (n,) marks, in their order."""
+        if self._at(values) is not self:
+            return self._constant.joint(values, variance, asked)
+        marked = (self.order >= 0) & asked[self.order]
+        found = self._run(_kernels.markov_joint, (*self._arguments(values, variance), marked.astype(np.uint8)))
+        place = np.argsort(self.order[marked])
+        return np.asarray(found[np.ix_(place, place)])
+
     def innovations(self, values: FloatArray, variance: FloatArray) -> FloatArray:
         """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them."""
         return self._in_order(self._run(_kernels.markov_innovations, self._arguments(values, variance)))
@@ -522,99 +527,52 @@ def compiled(
     SpecificationError
         More intervals are open at once than the state can hold.
     """
-    n, D = len(functionals), processes.dim
+    n, D, p = len(functionals), processes.dim, functionals.effects.shape[1]
     spans = functionals.kind != VALUE
     parts = [functionals.end, functionals.start.take(spans)] + ([] if close is None else [close])
-    coarse = np.concatenate([p.coarse for p in parts])
-    fine = None
-    if any(p.fine is not None for p in parts):
-        fine = np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in parts])
-    points = Points(coarse, fine)
-    sorter = np.argsort(points.keys, kind="stable")
-    points = points.take(sorter)
-    gaps = points.take(slice(1, None)).minus(points.take(slice(-1))) / processes.x_unit
-    node = np.empty(len(sorter), np.int64)
-    node[sorter] = np.concatenate([[0], np.cumsum(gaps > 0)])
-    n_nodes = int(node.max()) + 1
-    steps = gaps[gaps > 0]
-
+    points = Points.join(parts)
+    _, node, steps = points.distinct()
+    n_nodes = len(steps) + 1
     integral, difference = functionals.kind == INTEGRAL, functionals.kind == DIFFERENCE
     begin = np.full(n, -1, np.int64)
     begin[spans] = node[n : n + int(spans.sum())]
-    ends = node[:n]
-    prior_dim = processes.terms[0].dim
-    p = functionals.effects.shape[1]
-    n_ring = 0 if close is None else prior_dim
+    n_ring = 0 if close is None else processes.terms[0].dim  # values of the prior's state at the first node
     plain = difference & (functionals.process == readout).all(axis=1)
-    intervals = planned(begin, ends, integral, difference, plain, n_nodes, MOST_STATES - D - n_ring - p)
+    intervals = planned(begin, node[:n], integral, difference, plain, n_nodes, MOST_STATES - D - n_ring - p)
     acc, held, n_totals = intervals.n_accumulators, intervals.n_held, len(intervals.totals)
-    sources = np.repeat(readout[None], held, axis=0)
-    use = intervals.uses
+    use, sources = intervals.uses, np.repeat(readout[None], held, axis=0)
     if close is not None:
-        ring = np.full((n_nodes, prior_dim), OPEN, np.int8)
+        ring = np.full((n_nodes, n_ring), OPEN, np.int8)
         ring[1] = FRESH
         use = np.hstack([use, ring])
-        sources = np.vstack([sources, np.eye(D)[:prior_dim]])
-    M = D + acc + len(sources) + n_totals + p
-    if M > MOST_STATES:
-        what = f", {acc + held + n_totals} of them for intervals that are open at one x" if acc + held else ""
-        raise SpecificationError(
-            f"the model has a state of {M} components{what}; the kernel takes {MOST_STATES}: use fewer harmonics, regressors or "
-            "components, or intervals that overlap less, or SplineRegression, which takes any"
-        )
-
-    H = np.zeros((n, M))
-    backward = intervals.total >= 0
-    H[:, :D] = functionals.process * np.where(backward & difference, -1.0, 1.0)[:, None]
-    own = np.flatnonzero(intervals.slot >= 0)
-    sign = np.where(integral & ~backward, 1.0, -1.0)
-    H[own, D + intervals.slot[own]] = sign[own]
-    H[np.flatnonzero(backward), D + acc + len(sources) + intervals.total[backward]] = 1.0
-    H[:, M - p :] = functionals.effects
-    y, ratio, offset, group = functionals.y, functionals.ratio, functionals.offset, functionals.group
-    order, end = np.arange(n), intervals.read_at
-    rows, at = np.zeros((n_totals + n_ring, M)), np.full(n_totals + n_ring, n_nodes - 1)
-    for j, total in enumerate(intervals.totals):
-        at[j] = total.end
-        rows[j, D + acc + len(sources) + j] = 1.0
-        if total.slot >= 0:
-            rows[j, D + total.slot] = -1.0
-        else:
-            rows[j, :D] = -readout
+        sources = np.vstack([sources, np.eye(n_ring, D)])
+    places = _Places(D, D + acc + len(sources), D + acc + len(sources) + n_totals)
+    M = places.effects + p
+    _check_size(M, acc + held + n_totals if acc + held else 0)
+    rows, at = _constraints(intervals, readout, places, M)
     if close is not None:
-        rows[n_totals:, :prior_dim] = np.eye(prior_dim)
-        rows[n_totals:, D + acc + held : D + acc + held + prior_dim] = -np.eye(prior_dim)
-    if len(rows):
-        H, y, ratio = np.vstack([H, rows]), np.append(y, np.zeros(len(rows))), np.append(ratio, np.zeros(len(rows)))
-        offset = np.append(offset, np.zeros(len(rows)))
-        group = np.append(group, np.zeros(len(rows), np.uint8))
-        order, end = np.append(order, np.full(len(rows), -1)), np.append(end, at)
+        rows = np.vstack([rows, np.eye(n_ring, M) - np.eye(n_ring, M, D + acc + held)])
+        at = np.append(at, np.full(n_ring, n_nodes - 1))
+    none, end = np.zeros(len(rows)), np.append(intervals.read_at, at)
     by_node = np.argsort(end, kind="stable")
-    first = np.concatenate([[0], np.cumsum(np.bincount(end, minlength=n_nodes))]).astype(np.int64)
-
-    size = float(np.abs(coarse).max()) if fine is None else 0.0
-    steps = even_steps(steps, ROUNDED * np.finfo(float).eps * size / processes.x_unit)
-    dt, waits, dt_of_step = _distinct_steps(steps, _starts_of_late(processes.terms[0], functionals.process, ends))
-    if use.shape[1]:
-        patterns, pattern_of_step = np.unique(use[1:], axis=0, return_inverse=True)
-    else:
-        patterns, pattern_of_step = use[:1], np.zeros(n_nodes - 1, np.int64)
-    codes, class_of_step = np.unique(dt_of_step.ravel() * len(patterns) + pattern_of_step.ravel(), return_inverse=True)
-    class_dt, class_pattern = np.divmod(codes, len(patterns))
+    y, ratio, offset = (np.append(part, none)[by_node] for part in (functionals.y, functionals.ratio, functionals.offset))
+    starts = _starts_of_late(processes.terms[0], functionals.process, node[:n])
+    dt, waits, dt_of_step = _distinct_steps(_evened(steps, points, processes.x_unit), starts)
+    class_of_step, class_dt, class_slots = _classes(dt_of_step, use)
     return Program(
         processes=processes,
-        step=np.concatenate([[0], class_of_step.ravel()]).astype(np.int32),
-        first=first,
-        H=np.ascontiguousarray(H[by_node]),
-        y=np.ascontiguousarray(y[by_node]),
-        ratio=np.ascontiguousarray(ratio[by_node]),
-        offset=np.ascontiguousarray(offset[by_node]),
-        group=np.ascontiguousarray(group[by_node].astype(np.uint8)),
-        order=order[by_node],
+        step=np.concatenate([[0], class_of_step]).astype(np.int32),
+        first=np.concatenate([[0], np.cumsum(np.bincount(end, minlength=n_nodes))]).astype(np.int64),
+        H=np.vstack([_readouts(functionals, intervals, places), rows])[by_node],
+        y=y,
+        ratio=ratio,
+        offset=offset,
+        group=np.append(functionals.group, none.astype(np.uint8))[by_node].astype(np.uint8),
+        order=np.append(np.arange(n), np.full(len(rows), -1))[by_node],
         dt=dt,
         waits=waits,
         class_dt=class_dt,
-        class_slots=patterns[class_pattern],
+        class_slots=class_slots,
         n_accumulators=acc,
         sources=sources,
         n_totals=n_totals,
@@ -637,3 +595,62 @@ def _distinct_steps(steps: FloatArray, starts: IntArray) -> tuple[FloatArray, np
         return dt, np.zeros((len(dt), len(starts)), dtype=bool), place.ravel()
     pairs, place = np.unique(np.column_stack([place, waits]), axis=0, return_inverse=True)
     return dt[pairs[:, 0]], pairs[:, 1:].astype(bool), place.ravel()
+
+
+def _evened(steps: FloatArray, points: Points, x_unit: float) -> FloatArray:
+    """Scaled steps, those that differ by rounding of x alike."""
+    size = float(np.abs(points.coarse).max()) if points.fine is None else 0.0
+    return even_steps(steps / x_unit, ROUNDED * np.finfo(float).eps * size / x_unit)
+
+
+def _check_size(n_states: int, n_open: int) -> None:
+    if n_states > MOST_STATES:
+        what = f", {n_open} of them for intervals that are open at one x" if n_open else ""
+        raise SpecificationError(
+            f"the model has a state of {n_states} components{what}; the kernel takes {MOST_STATES}: use fewer harmonics, "
+            "regressors or components, or intervals that overlap less, or SplineRegression, which takes any"
+        )
+
+
+class _Places(NamedTuple):
+    """Where accumulators and held values, totals, and coefficients begin in the state; they follow the processes."""
+
+    slots: int
+    totals: int
+    effects: int
+
+
+def _readouts(functionals: Functionals, intervals: Intervals, places: _Places) -> FloatArray:
+    """Rows (n, M) of functionals, at the nodes at which they are evaluated."""
+    D, p = functionals.process.shape[1], functionals.effects.shape[1]
+    integral, difference, backward = functionals.kind == INTEGRAL, functionals.kind == DIFFERENCE, intervals.total >= 0
+    H = np.zeros((len(functionals), places.effects + p))
+    H[:, :D] = functionals.process * np.where(backward & difference, -1.0, 1.0)[:, None]
+    own = np.flatnonzero(intervals.slot >= 0)
+    H[own, places.slots + intervals.slot[own]] = np.where(integral & ~backward, 1.0, -1.0)[own]
+    H[np.flatnonzero(backward), places.totals + intervals.total[backward]] = 1.0
+    H[:, places.effects :] = functionals.effects
+    return H
+
+
+def _constraints(intervals: Intervals, readout: FloatArray, places: _Places, n_states: int) -> tuple[FloatArray, IntArray]:
+    """Rows (n_totals, M) without noise that determine totals, and their nodes."""
+    rows = np.zeros((len(intervals.totals), n_states))
+    for j, total in enumerate(intervals.totals):
+        rows[j, places.totals + j] = 1.0
+        if total.slot >= 0:
+            rows[j, places.slots + total.slot] = -1.0
+        else:
+            rows[j, : len(readout)] = -readout
+    return rows, np.array([total.end for total in intervals.totals], np.int64)
+
+
+def _classes(dt_of_step: IntArray, use: npt.NDArray[np.int8]) -> tuple[IntArray, IntArray, npt.NDArray[np.int8]]:
+    """The class of each step, and of each class the distinct step and the use of slots."""
+    if use.shape[1]:
+        patterns, pattern_of_step = np.unique(use[1:], axis=0, return_inverse=True)
+    else:
+        patterns, pattern_of_step = use[:1], np.zeros(len(dt_of_step), np.int64)
+    codes, class_of_step = np.unique(dt_of_step * len(patterns) + pattern_of_step.ravel(), return_inverse=True)
+    class_dt, class_pattern = np.divmod(codes, len(patterns))
+    return class_of_step.ravel(), class_dt, patterns[class_pattern]

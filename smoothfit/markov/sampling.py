@@ -27,30 +27,19 @@ def with_points(rows: Rows, x: Points) -> tuple[Rows, IntArray]:
     if is_node.all():
         return rows, left
     new = x.take(~is_node)
-    coarse = np.concatenate([rows.nodes, new.coarse])
-    fine = None
-    if rows.fine is not None or new.fine is not None:
-        parts = [np.zeros_like(points.coarse) if points.fine is None else points.fine for points in (rows.points, new)]
-        fine = np.concatenate(parts)
-    order = np.argsort(Points(coarse, fine).keys, kind="stable")
-    points = Points(coarse, fine).take(order)
-    steps = points.take(slice(1, None)).minus(points.take(slice(-1)))
-    starts = np.concatenate([[True], steps > 0])
-    node = np.empty(len(order), np.int64)
-    node[order] = np.cumsum(starts) - 1
+    nodes, node, steps = Points.join([rows.points, new]).distinct()
     of_old, of_new = node[: len(rows.nodes)], node[len(rows.nodes) :]
     added = np.unique(of_new)
 
     of_rows = np.concatenate([of_old[rows.node_of_row], added])
     sorter = np.argsort(of_rows, kind="stable")
     of_rows = of_rows[sorter]
-    gaps = np.concatenate([[0.0], steps[steps > 0] / rows.scale.x_unit])
+    gaps = np.concatenate([[0.0], steps / rows.scale.x_unit])
     delta = np.where(np.diff(of_rows, prepend=-1) > 0, gaps[of_rows], 0.0)
 
     def column(values: npt.NDArray[Kind], filler: float) -> npt.NDArray[Kind]:
         return np.concatenate([values, np.full(len(added), filler, values.dtype)])[sorter]
 
-    nodes = points.take(starts)
     longer = replace(
         rows,
         nodes=nodes.coarse,

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, check_flag, check_order, check_positive
+from .._validation import EPS, FloatArray, check_flag, check_order, check_positive
 from ..errors import SpecificationError
 from .process import (
     INTENSITY,
@@ -28,7 +28,6 @@ MOST_CHOSEN = 6  # harmonics by default: the full pattern of quarters, weekdays 
 ON_GRID = 1e3  # units of rounding of a phase within which observations are on a grid
 OFF_GRID = 1e-6  # of a step, by which a place may miss a grid
 SERIES_BELOW = 1.0
-EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)

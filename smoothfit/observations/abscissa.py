@@ -63,6 +63,24 @@ class Points:
             return difference
         return difference + ((0.0 if self.fine is None else self.fine) - (0.0 if other.fine is None else other.fine))
 
+    @classmethod
+    def join(cls, parts: Sequence[Points]) -> Points:
+        """Points one after the other."""
+        coarse = np.concatenate([part.coarse for part in parts])
+        if all(part.fine is None for part in parts):
+            return cls(coarse)
+        return cls(coarse, np.concatenate([np.zeros_like(part.coarse) if part.fine is None else part.fine for part in parts]))
+
+    def distinct(self) -> tuple[Points, npt.NDArray[np.int64], FloatArray]:
+        """The distinct points in order, which of them each point is, and the steps between them."""
+        order = np.argsort(self.keys, kind="stable")
+        points = self.take(order)
+        steps = points.take(slice(1, None)).minus(points.take(slice(-1)))
+        starts = np.concatenate([[True], steps > 0])
+        number = np.empty(len(order), np.int64)
+        number[order] = np.cumsum(starts) - 1
+        return points.take(starts), number, steps[steps > 0]
+
     def before(self, distance: float) -> Points:
         """The points a distance below."""
         return replace(self, coarse=self.coarse - distance)

@@ -114,11 +114,7 @@ class Observations(NamedReadings[Readings]):
     @property
     def points(self) -> Points:
         """The x as numbers of all digits, shape (n,)."""
-        parts = [self.abscissa.points(reading.x) for reading in self.readings]
-        coarse = np.concatenate([part.coarse for part in parts])
-        if not self.abscissa.is_split:
-            return Points(coarse)
-        return Points(coarse, np.concatenate([np.zeros(len(p.coarse)) if p.fine is None else p.fine for p in parts]))
+        return Points.join([self.abscissa.points(reading.x) for reading in self.readings])
 
     @property
     def deriv(self) -> npt.NDArray[np.int64]:

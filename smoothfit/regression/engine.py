@@ -36,6 +36,7 @@ from ..inference.engine import Expansion, Moments, PointDraws, Sized, Terms, inf
 from ..observations import Observations
 from ..observations.points import PointObservations
 from ..observations.series import refuse_estimates, refuse_resolution
+from ..results.exact import SMALLEST_SD
 from .band import BandRows, Factor, absorb, pack, solve_stack, solve_transposed
 from .criteria import RestrictedLikelihood
 from .fitting import Estimate
@@ -43,7 +44,7 @@ from .posterior import Covariance, covariance_of
 from .products import ProductRows
 from .restricted import lifted
 from .rows import Rows, check_variables, rows_of_reading
-from .search import ROOM, SMALLEST_SD, log_floors, range_of_tau
+from .search import ROOM, log_floors, range_of_tau
 from .system import System
 
 

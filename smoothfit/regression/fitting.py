@@ -15,6 +15,7 @@ from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
 from ..inference.newton import Minimum, difference_hessian, minimize
 from ..inference.quasi_newton import LEVEL
+from ..results.exact import SMALLEST_SD
 from .criteria import (
     LIKELIHOODS,
     PREDICTION_CRITERIA,
@@ -29,7 +30,6 @@ from .search import (
     EXACT,
     ROOM,
     SLACK,
-    SMALLEST_SD,
     best_short_of,
     exact_groups,
     lies_on_free,

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._entry import entry_point, warn
 from .._log import logger
-from .._validation import FloatArray, check_positive, from_sequence, frozen, is_zero, type_of
+from .._validation import EPS, FloatArray, check_positive, from_sequence, frozen, is_zero, type_of
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -28,7 +28,7 @@ from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
 from .fit import Fit
 from .fitting import Estimate
 from .posterior import check_cov_type
-from .precision import EPS, GOOD
+from .precision import GOOD
 from .quantile import fit_quantile
 from .quantile_results import QuantileResults
 from .results import SplineRegressionResults

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import EPS, FloatArray
 from .band import BandRows, Solution, multiply_factor, rows_of_factor, solve_factor, solve_transposed
 from .fitting import Estimate
 from .products import ProductRows
@@ -24,7 +24,6 @@ from .rows import Rows
 from .specification import Specification
 from .system import System, column_sizes
 
-EPS = float(np.finfo(np.float64).eps)
 GOOD = 1e-8  # posterior SDs that do not matter
 IS_EXTENDED = np.finfo(np.longdouble).eps < EPS  # on some platforms it is not
 MOST_STEPS = 4

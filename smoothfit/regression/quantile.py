@@ -52,7 +52,7 @@ METHODS = ("gcv", "sic", "fixed", "ols")
 GRID = 25  # values of lam
 REFINED = 9  # between the neighbours of the best
 INTERIOR = 1e-5  # of the range of a multiplier: one so far inside is that of an observation on the curve
-STILL = 1e-7  # relative change of scales that have convergedd
+STILL = 1e-7  # relative change of scales that have converged
 MOST_STEPS = 100
 FLAT = 1e14  # condition number of H, the functions being of size one
 

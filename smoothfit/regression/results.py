@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import framed, labelled
-from .._validation import FloatArray, check_order
+from .._validation import EPS, FloatArray, check_order
 from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
@@ -30,7 +30,6 @@ from .fit import Fit
 from .inference import Inference
 from .limits import Limits
 from .misfits import level_shifts, misfits_of_fit
-from .precision import EPS
 from .recursive import recursive_residuals
 from .restricted import crossings_within, multipliers_of
 from .rows import degree_of

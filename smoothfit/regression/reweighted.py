@@ -31,7 +31,7 @@ from .rows import Rows
 
 MOST_STEPS = 500
 DEPENDENT = 1e-9  # of the largest curvature: a negative one beyond it is a saddle's
-STILL = 1e-9  # of the spread of residuals: a fit that moves less has convergedd
+STILL = 1e-9  # of the spread of residuals: a fit that moves less has converged
 ROUNDING = 16 * float(np.finfo(np.float64).eps)  # of the size of fitted values: they do not move by less
 LOSSES = ("squares", "huber", "bisquare", "expectile", "quantile")
 DEFAULTS = {"huber": 1.345, "bisquare": 4.685, "expectile": 0.5, "quantile": 0.5}

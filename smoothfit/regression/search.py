@@ -14,6 +14,7 @@ from .._validation import FloatArray
 from ..errors import ConvergenceError
 from ..inference.newton import MAX_RESCANS, REMEDY, Minimum, best_of, minimize, trusting_each
 from ..inference.quasi_newton import LEVEL
+from ..results.exact import SMALLEST_SD
 from .band import multiply_factor
 from .criteria import Criterion, PredictionCriterion
 from .system import System
@@ -32,7 +33,6 @@ SHORTEST = 0.5  # step in log tau before Newton's
 ROOM = 30.0  # by which log tau may leave the range that it has at the first variances
 TRUSTED = 0.01  # noise SD, as a fraction of the spread, from which a series is trusted that others contradict
 EXACT = 1e-13  # of the size of the observations: residuals below are rounding
-SMALLEST_SD = 1e-8  # of the spread of a series' observations; below, an SD counts as zero
 UNBOUNDED = f"the likelihood has no maximum short of an SD of zero, where it grows without bound; {REMEDY}"
 
 

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from statsmodels.iolib.summary import Summary
 
+from .._validation import EPS
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..results.misfit import Misfit, notes_of
 from ..results.protocols import Likelihood
 from ..results.summary import criteria, curve_summary, number
 from .correlation import Correlation, Markov
 from .fit import Fit
-from .precision import EPS, GOOD
+from .precision import GOOD
 from .rows import degree_of
 
 METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 CURVE_COLOUR = "C0"  # the first colour of the style in use
 BAND_ALPHA = 0.25
+PANELS_ACROSS = 4
 LEGEND_GAP = 1.25  # heights of the legend in the strip that is kept free for it
 TALLEST_STRIP = 0.4  # of the axes
 

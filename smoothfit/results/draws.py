@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
+from ..inference.adaptive import SEED
 from ..inference.engine import Engine, PointDraws
 from ..inference.marginal import HyperparameterPosterior
 from .mixtures import SHAPE_LEVEL
@@ -22,7 +23,6 @@ FIRST_POINTS = 128  # on which a maximum is taken first
 SAME = 0.01  # of the critical value, by which half of the points may change it
 MOST_PREPARED = 32  # nodes whose matrices are kept from one block of draws to the next
 MOST_NUMBERS = 2**21  # drawn at a time
-SEED = 20_240_229
 
 Indices = npt.NDArray[np.intp]
 BandDraws = Callable[[Indices], PointDraws]  # what draws the values at k of the points

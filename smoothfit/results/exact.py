@@ -11,6 +11,7 @@ from .._entry import warn
 from .._validation import FloatArray
 from ..errors import ExactSeriesWarning
 
+SMALLEST_SD = 1e-8  # of the spread of a series' observations; below, an SD counts as zero
 STUCK = 8  # units of rounding that observations may differ by and still be equal
 
 

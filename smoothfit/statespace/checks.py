@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from .._entry import warn
 from .._validation import FloatArray, check_finite, described, shown, to_floats
 from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
-from ..markov.priors import OrnsteinUhlenbeck, Seasonal
+from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal
 from ..markov.process import Prior, sum_of
+from ..markov.program import Functionals
 from ..observations import Observations
+from ..observations.abscissa import Points
 from .effects import Intervention, Pulse
-from .periodic import Phases
+from .periodic import Phases, distances
 
 
 def checked_prior(prior: Any) -> Prior:
@@ -61,6 +63,20 @@ def with_harmonics(prior: Prior, observations: Observations) -> Prior:
         return component.chosen(len(Phases(observations.points, component.period).distinct), len(observations))
 
     return sum_of([chosen(component) for component in prior.components])
+
+
+def told_apart(prior: Prior, observed: Callable[[], Functionals], points: Points, x_unit: float) -> Prior:
+    """The prior with seasonal harmonics of as many unknown constants as the observations identify: on an even grid one."""
+    if not any(isinstance(component, Seasonal) for component in prior.components):
+        return prior
+    read, at, found = observed(), 0, []
+    first = Phases(points, 1.0).first
+    start, end = (distances(x, first) / x_unit for x in (read.start, read.end))
+    for component in prior.components:
+        rows = read.process[:, at : at + component.dim]
+        at += component.dim
+        found.append(component.as_told(start, end, read.kind, rows, x_unit) if isinstance(component, Seasonal) else component)
+    return sum_of(found)
 
 
 def lacks_harmonics(prior: Prior, observations: Observations) -> bool:
@@ -150,6 +166,37 @@ def checked_regressors(
         if name in taken:
             raise SpecificationError(f"a regressor is called {name!r}, as another parameter is; rename it")
     return columns, units
+
+
+class Repeating(Protocol):
+    """What a period excludes."""
+
+    observations: Observations
+    prior: Prior
+    noise: dict[str, Prior]
+    interventions: tuple[Intervention, ...]
+    period: float | None
+
+
+def check_period(model: Repeating) -> None:
+    """Refuse a period beside what has none."""
+    if model.period is None:
+        return
+    if not isinstance(model.prior, IntegratedWiener) or any(r.upper is not None for r in model.observations.readings):
+        raise SpecificationError(
+            "period needs order= and observations of f and its derivatives; other priors: add Seasonal(period)"
+        )
+    if model.noise or model.interventions:
+        raise SpecificationError("period excludes noise and interventions; leave it out, and add Seasonal(period) to prior=")
+
+
+def check_count(nobs: int, n_diffuse: int, n_free: int, remedy: str) -> None:
+    """Refuse fewer observations than unknowns, if any parameter is to be estimated."""
+    if n_free and nobs < n_diffuse + n_free:
+        raise DataError(
+            f"{nobs} observations are too few: {n_diffuse} fix what is diffuse, and {n_free} parameters are to be estimated; "
+            f"{remedy}"
+        )
 
 
 def check_distinct(terms: Sequence[Prior]) -> None:

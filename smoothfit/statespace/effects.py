@@ -14,6 +14,8 @@ from .._frames import column_of, table_of
 from .._validation import FloatArray, check_finite, to_floats
 from ..errors import DataError, SpecificationError
 from ..observations.abscissa import Abscissa, Asked, Points
+from ..observations.readings import OF_INTEGRAL
+from .periodic import distances
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,3 +263,14 @@ class Slope(Intervention):
     def integral(self, offset: FloatArray) -> FloatArray:
         """Return the integral of a ramp, max(offset, 0)^2 / 2."""
         return np.asarray(np.maximum(offset, 0.0) ** 2 / 2)
+
+
+def change_of(change: Intervention, at: Points, x_unit: float, start: Points | None, end: Points, deriv: int) -> FloatArray:
+    """The change of f^(deriv) at `end`, or its integral or difference from `start`, per unit size: shape (n,)."""
+    after = distances(end, at) / x_unit
+    if start is None:
+        return change.values(after, deriv)
+    before = distances(start, at) / x_unit
+    if deriv == OF_INTEGRAL:
+        return change.integral(after) - change.integral(before)
+    return change.values(after, 0) - change.values(before, 0)

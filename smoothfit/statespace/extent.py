@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import FloatArray, first_index
+from ..errors import DataError
 from ..markov.process import LENGTH, PERIOD, RATIO, RESPONSE, Hyperparameter
 from ..markov.program import Program
+from ..markov.rows import Scale
 from ..observations import OF_DIFFERENCE, Observations, Readings
-from ..results.exact import is_stuck
+from ..results.exact import SMALLEST_SD, is_stuck
+from .periodic import Phases
 
 SHORTEST, LONGEST = 1e-3, 10.0  # of the mean spacing and of the range of x: response times at least and at most
-SMALLEST_SD = 1e-8  # of the size of a series' observations; below, an SD counts as zero
+SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
+COARSEST = 1e8  # steps, as multiples of the size of the observations
 
 
 class Link(NamedTuple):
@@ -167,3 +171,85 @@ def has_level(reading: Readings) -> bool:
 def power_of(reading: Readings) -> int:
     """Order of the derivative whose unit the observations have."""
     return 0 if reading.mean or reading.deriv == OF_DIFFERENCE else reading.deriv
+
+
+def scale_of(observations: Observations, is_free: bool, phases: Phases | None) -> Scale:
+    """Units in which x is spaced by about one and observations are within one; the origin is removed if the level is free."""
+    parts = [observations.abscissa.points(x) for reading in observations.readings for x in reading.limits]
+    keys = np.unique(np.concatenate([part.keys for part in parts]))
+    if len(keys) < 2:
+        label = observations.abscissa.label(observations.readings[0].x[0])
+        raise DataError(f"all {len(observations)} observations are at x = {label}; a curve needs at least two distinct x")
+    span, n_steps = float((keys[-1] - keys[0]).real), len(keys) - 1
+    if phases is not None:
+        span, n_steps = phases.period, len(phases.distinct)
+    x_unit = float(np.ldexp(1.0, int(np.frexp(span / n_steps)[1])))
+    values = [r.y for r in observations.readings if has_level(r)]
+    origin = 0.0
+    if values and is_free:
+        origin = float(min(v.min() for v in values) / 2 + max(v.max() for v in values) / 2)
+    sizes = []
+    for reading in observations.readings:
+        y = reading.y - origin if has_level(reading) else reading.y
+        sizes.append(float(np.abs(y).max()) * x_unit ** power_of(reading))
+    size = max(sizes)
+    scale = Scale(x_unit, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0, origin)
+    units = [scale.of(power_of(reading)) for reading in observations.readings]
+    scale.check(*units, *(unit * unit for unit in units))  # of observations, and of their variances
+    return scale
+
+
+def noise_parameter(observations: Observations, name: str, group: int, unit: float) -> Parameter:
+    """Bounds and starts of the variance of a series' noise."""
+    reading = observations[name]
+    log = 2 * np.log(Extent.size_of(reading, unit))
+    lower, upper = max(log + 2 * np.log(SMALLEST_SD), _log_floor(reading, unit)), log + 10.0
+    is_rounded = reading.resolution is not None and bool((reading.resolution > 0).all())
+    stuck = is_stuck(reading.y) and not is_rounded and len(observations.readings) > 1
+    ends = lower, upper, log - 9.0, log + 0.0
+    return Parameter(f"sigma.{name}", group, True, unit, *ends, vanishes=False, is_stuck=stuck, is_rounded=is_rounded)
+
+
+def _log_floor(reading: Readings, unit: float) -> float:
+    """Logarithm of a scaled variance that is none beside the steps of rounded observations."""
+    if reading.resolution is None or not reading.resolution.any():
+        return -np.inf
+    least = float(reading.resolution[reading.resolution > 0].min())
+    return 2 * float(np.log(SMALLEST_IN_STEPS * least / unit))
+
+
+def rounding_variance(reading: Readings, unit: float) -> FloatArray:
+    """Scaled variances of rounding (n,)."""
+    if reading.resolution is None:
+        return np.zeros(len(reading))
+    size = reading.resolution / unit
+    bad = size > COARSEST
+    if bad.any():
+        i = first_index(bad)
+        raise DataError(
+            f"resolution[{i}] of {reading.name!r} is {reading.resolution[i]}, more than {COARSEST:g} times the size of the "
+            f"observations, {unit:.1e}; check its unit"
+        )
+    return size**2 / 12
+
+
+def squared_factors(observations: Observations, x_unit: float) -> FloatArray:
+    """Squared factor (n,) from a scaled observation to its row: of means the squared length of the interval."""
+    parts = []
+    for reading in observations.readings:
+        if reading.mean and reading.upper is not None:
+            lengths = observations.abscissa.points(reading.upper).minus(observations.abscissa.points(reading.x))
+            parts.append((lengths / x_unit) ** 2)
+        else:
+            parts.append(np.ones(len(reading)))
+    return np.concatenate(parts)
+
+
+def directions_of(parameters: Sequence[Parameter], variance: FloatArray, along: Sequence[int]) -> tuple[list[int], FloatArray]:
+    """Hyperparameters among the components `along` of theta, and the slopes (p, G) of the variances by all."""
+    chosen = [parameters[i] for i in along]
+    directions = np.zeros((len(chosen), len(variance)))
+    for d, p in enumerate(chosen):
+        if p.is_variance:
+            directions[d, p.index] = variance[p.index]
+    return [p.index for p in chosen if not p.is_variance], directions

@@ -24,14 +24,13 @@ from ..markov.criteria import (
 from ..markov.kernels import residual_terms, terms
 from ..markov.pyramid import Pyramid, are_long, is_exact, is_long, quick_ends, quick_minimum
 from ..markov.rows import Rows
-from ..results.exact import is_stuck
+from ..results.exact import SMALLEST_SD, is_stuck
 
 GRID = 14
 COARSE = 6.0  # between starts, in log q
 NOTHING = np.empty(0)
 NOISE_FREE = 1e-10  # of the size of a single series' observations; below, an SD counts as zero
 LANES, ROUNDS = 8, 6  # candidates side by side, and how often their range is divided
-SMALLEST_SD = 1e-8  # of the spread of a series' observations; below, an SD counts as zero
 
 
 @dataclass(frozen=True, eq=False)

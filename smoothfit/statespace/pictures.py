@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..results.drawing import CURVE_COLOUR, add_legend, data_limits, fill_interval, one_panel, panels
+from ..results.drawing import CURVE_COLOUR, PANELS_ACROSS, add_legend, data_limits, fill_interval, one_panel, panels
 from ..results.plotting import drawn, format_times
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..observations.abscissa import Abscissa
     from ..results.curve import CurveResults
     from ..results.prediction import CurvePrediction
-
-PANELS_ACROSS = 4
 
 
 def plot_some(curves: Mapping[Any, CurveResults], deriv: int, alpha: float, ax: Any) -> npt.NDArray[Any]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import DataError, IdentificationError, SpecificationError
 from ..observations import Observations
 
 Rule = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]
+Model = TypeVar("Model")
 MANY, PART = 2000, 500  # observations from which on the search starts on parts, and of how many
 LEAST = 50  # observations of a series that a part keeps, if it has them
 
@@ -30,6 +33,17 @@ def sketches_of(observations: Observations) -> list[Observations]:
         return order[first : first + size]
 
     return [_part(observations, rule) for rule in (thinned, stretch)]
+
+
+def sketched(observations: Observations, model: Callable[[Observations], Model]) -> list[Model]:
+    """Models of parts of the observations, if these are many."""
+    found = []
+    for part in sketches_of(observations):
+        try:
+            found.append(model(part))
+        except (DataError, IdentificationError, SpecificationError):  # as a season that is met in one phase
+            continue
+    return found
 
 
 def _part(observations: Observations, rule: Rule) -> Observations:

@@ -23,30 +23,47 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray, check_positive, first_index
-from ..errors import DataError, IdentificationError, SpecificationError
+from .._validation import FloatArray, check_positive
+from ..errors import DataError, SpecificationError
 from ..markov.joint import Correlated, Joint
-from ..markov.priors import IntegratedWiener, Seasonal
-from ..markov.process import Hyperparameter, Prior, check_readable, sum_of
+from ..markov.process import Hyperparameter, Prior, check_readable
 from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
 from ..markov.response import with_responses
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
-from ..results.exact import is_stuck
-from .checks import check_distinct, checked_interventions, checked_noise, checked_prior, checked_regressors, with_harmonics
-from .effects import Intervention, Pulse, RegressedPoints
-from .extent import LOG, SMALLEST_SD, Extent, Parameter, has_level, power_of
+from .checks import (
+    check_count,
+    check_distinct,
+    check_period,
+    checked_interventions,
+    checked_noise,
+    checked_prior,
+    checked_regressors,
+    told_apart,
+    with_harmonics,
+)
+from .effects import Intervention, Pulse, RegressedPoints, change_of
+from .extent import (
+    LOG,
+    Extent,
+    Parameter,
+    directions_of,
+    has_level,
+    noise_parameter,
+    power_of,
+    rounding_variance,
+    scale_of,
+    squared_factors,
+)
 from .general_search import REMEDY
-from .periodic import Phases, distances
+from .periodic import Phases
 from .sensors import Unknown, brought_to_curve, check_sensors, responses_of, sensor_parameters, sensor_sums, unknowns_of
-from .sketches import sketches_of
+from .sketches import sketched
 from .varying import check_acting, checked_varying, coefficient_label
 
-SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
 FEWEST_KEPT, MOST_KEPT = 8, 2**18  # specifications at given scales, lags and correlations, and observations of them
-COARSEST = 1e8  # steps, as multiples of the size of the observations
 
 
 class Sites(NamedTuple):
@@ -91,7 +108,8 @@ class Specification:
         self.joint = tuple(joint)
         for reading in observations.readings:
             check_readable(self.prior, max(reading.deriv, 0), reading.name)
-        self.scale = self._scale() if scale is None else scale
+        phases = None if period is None else self.phases
+        self.scale = scale_of(observations, self.prior.level is not None, phases) if scale is None else scale
         self.processes = self._processes()
         self.unknown = tuple(reading.name for reading in observations.readings if reading.sd is None)
         if len(self.unknown) + 1 > MOST_GROUPS:
@@ -103,8 +121,8 @@ class Specification:
         self._add_biases()
         self._add_pulses()
         check_sensors(self)
-        self._check_period()
-        self.prior = self._told_apart()
+        check_period(self)
+        self.prior = told_apart(self.prior, lambda: self.as_read, observations.points, self.scale.x_unit)
         for label in ("as_read", "as_reported"):  # in which the states of seasons have the order of before
             self.__dict__.pop(label, None)
         self.processes = self._processes()
@@ -272,16 +290,9 @@ class Specification:
         """Regressors on which observations of f^(deriv) depend, or those of one series; all on which f could, for f."""
         if deriv == 0 and name is None:
             return self.regressors
-        if not self.regressors:
-            return ()
-        found: set[str] = set()
-        first = 0
-        for reading in self.observations.readings:
-            rows = slice(first, first + len(reading))
-            first += len(reading)
-            if reading.deriv == deriv if name is None else reading.name == name:
-                found |= {label for label, column in self._regressors.items() if column[rows].any()}
-        return tuple(label for label in self.regressors if label in found)
+        mine = [reading.deriv == deriv if name is None else reading.name == name for reading in self.observations.readings]
+        rows = np.array(mine)[self.observations.series]
+        return tuple(label for label in self.regressors if self._regressors[label][rows].any())
 
     @cached_property
     def intervention_labels(self) -> tuple[str, ...]:
@@ -296,32 +307,6 @@ class Specification:
         return np.array(units + [y_unit * x_unit**change.x_power for change in self._changes])
 
     # Units ------------------------------------------------------------------------------------------------------------
-
-    def _scale(self) -> Scale:
-        """Units in which x is spaced by about one and observations are within one; the origin is removed if a level is free."""
-        obs = self.observations
-        parts = [obs.abscissa.points(x) for reading in obs.readings for x in reading.limits]
-        keys = np.unique(np.concatenate([part.keys for part in parts]))
-        if len(keys) < 2:
-            label = obs.abscissa.label(obs.readings[0].x[0])
-            raise DataError(f"all {len(obs)} observations are at x = {label}; a curve needs at least two distinct x")
-        span, n_steps = float((keys[-1] - keys[0]).real), len(keys) - 1
-        if self.period is not None:
-            span, n_steps = self.period, len(self.phases.distinct)
-        x_unit = float(np.ldexp(1.0, int(np.frexp(span / n_steps)[1])))
-        values = [r.y for r in obs.readings if has_level(r)]
-        origin = 0.0
-        if values and self.prior.level is not None:
-            origin = float(min(v.min() for v in values) / 2 + max(v.max() for v in values) / 2)
-        sizes = []
-        for reading in obs.readings:
-            y = reading.y - origin if has_level(reading) else reading.y
-            sizes.append(float(np.abs(y).max()) * x_unit ** power_of(reading))
-        size = max(sizes)
-        scale = Scale(x_unit, float(np.ldexp(1.0, int(np.frexp(size)[1]))) if size > 0 else 1.0, origin)
-        units = [scale.of(power_of(reading)) for reading in obs.readings]
-        scale.check(*units, *(unit * unit for unit in units))  # of observations, and of their variances
-        return scale
 
     def unit_of(self, reading: Readings) -> float:
         """Unit of a series' observations: a mean or a difference is one of f, an integral of f times x."""
@@ -365,41 +350,11 @@ class Specification:
 
     # Checks -----------------------------------------------------------------------------------------------------------
 
-    def _check_period(self) -> None:
-        if self.period is None:
-            return
-        if not isinstance(self.prior, IntegratedWiener) or any(r.upper is not None for r in self.observations.readings):
-            raise SpecificationError(
-                "period needs order= and observations of f and its derivatives; other priors: add Seasonal(period)"
-            )
-        if self.noise or self.interventions:
-            raise SpecificationError("period excludes noise and interventions; leave it out, and add Seasonal(period) to prior=")
-
-    def _told_apart(self) -> Prior:
-        """The prior with seasonal harmonics of as many unknown constants as the observations identify: on an even grid one."""
-        if not any(isinstance(component, Seasonal) for component in self.prior.components):
-            return self.prior
-        read, at, found = self.as_read, 0, []
-        first = Phases(self.observations.points, 1.0).first
-        start, end = (distances(x, first) / self.scale.x_unit for x in (read.start, read.end))
-        for component in self.prior.components:
-            rows = read.process[:, at : at + component.dim]
-            at += component.dim
-            if isinstance(component, Seasonal):
-                component = component.as_told(start, end, read.kind, rows, self.scale.x_unit)
-            found.append(component)
-        return sum_of(found)
-
     def _check_identified(self) -> None:
         """Raise if observations leave part of the state undetermined whatever the hyperparameters."""
         values = np.array([1.0 if v is None else v for v in self.scaled_hyperparameters()])
         self.program.sums(values, np.ones(len(self.unknown) + 1))
-        n_free = len(self.parameters)
-        if n_free and self.nobs < self.n_diffuse + n_free:
-            raise DataError(
-                f"{self.nobs} observations are too few: {self.n_diffuse} fix what is diffuse, and {n_free} parameters are to "
-                f"be estimated; {REMEDY}"
-            )
+        check_count(self.nobs, self.n_diffuse, len(self.parameters), REMEDY)
 
     # What is observed -----------------------------------------------------------------------------------------------------
 
@@ -419,9 +374,7 @@ class Specification:
     def phases(self) -> Phases:
         """Of a periodic curve."""
         assert self.period is not None
-        parts = [self._points(reading, reading.x) for reading in self.observations.readings]
-        fine = None if parts[0].fine is None else np.concatenate([part.fine for part in parts if part.fine is not None])
-        return Phases(Points(np.concatenate([part.coarse for part in parts]), fine), self.period)
+        return Phases(Points.join([self._points(reading, reading.x) for reading in self.observations.readings]), self.period)
 
     def _points(self, reading: Readings, x: Any) -> Points:
         """Where a series observes the curve that is given an x of it."""
@@ -463,19 +416,9 @@ class Specification:
         """Design of each intervention of the curve: shape (n, interventions)."""
         columns = np.zeros((len(end.coarse), len(self._changes)))
         for j, (change, label) in enumerate(zip(self._changes, self.intervention_labels, strict=True)):
-            if component not in (None, label):
-                continue
-            at = change.at(self.observations.abscissa)
-
-            def beyond(x: Points, at: Points = at) -> FloatArray:
-                return distances(x, at) / self.scale.x_unit
-
-            if start is None:
-                columns[:, j] = change.values(beyond(end), deriv)
-            elif deriv == OF_INTEGRAL:
-                columns[:, j] = change.integral(beyond(end)) - change.integral(beyond(start))
-            else:
-                columns[:, j] = change.values(beyond(end), 0) - change.values(beyond(start), 0)
+            if component in (None, label):
+                at = change.at(self.observations.abscissa)
+                columns[:, j] = change_of(change, at, self.scale.x_unit, start, end, deriv)
         return columns
 
     @cached_property
@@ -542,27 +485,14 @@ class Specification:
 
     def _varying_rows(self, acting: FloatArray) -> FloatArray:
         """Rows (n, D) of what regressors, scaled (n, k), add by coefficients that vary."""
-        rows, at = np.zeros((len(acting), self.processes.dim)), self.prior.dim
-        for name, term in self.varying.items():
-            column = acting[:, list(self._regressors).index(name)]
-            rows[:, at : at + term.dim] = column[:, None] * term.readout(0, self.scale.x_unit)
-            at += term.dim
-        return rows
+        own = zip(self.varying.values(), (list(self._regressors).index(name) for name in self.varying), strict=True)
+        rows = [acting[:, [j]] * term.readout(0, self.scale.x_unit) for term, j in own]
+        after = self.processes.dim - self.prior.dim - sum(row.shape[1] for row in rows)
+        return np.hstack([np.zeros((len(acting), self.prior.dim)), *rows, np.zeros((len(acting), after))])
 
     def rounding_of(self, reading: Readings) -> FloatArray:
         """Scaled variances of rounding (n,)."""
-        if reading.resolution is None:
-            return np.zeros(len(reading))
-        unit = self.unit_of(reading)
-        size = reading.resolution / unit
-        bad = size > COARSEST
-        if bad.any():
-            i = first_index(bad)
-            raise DataError(
-                f"resolution[{i}] of {reading.name!r} is {reading.resolution[i]}, more than {COARSEST:g} times the size of the "
-                f"observations, {unit:.1e}; check its unit"
-            )
-        return size**2 / 12
+        return rounding_variance(reading, self.unit_of(reading))
 
     def query(
         self, start: Points | None, end: Points, deriv: int, *, kind: int = VALUE, component: str | None = None
@@ -625,25 +555,9 @@ class Specification:
             if p.value is None:
                 found.append(extent.parameter(p, i, self.hyper_unit(p)))
         for g, name in enumerate(self.unknown):
-            reading = self.observations[name]
-            unit = self.unit_of(reading)
-            size = extent.size_of(reading, unit)
-            log = 2 * np.log(size)
-            lower, upper = max(log + 2 * np.log(SMALLEST_SD), self._log_floor(reading, unit)), log + 10.0
-            is_rounded = reading.resolution is not None and bool((reading.resolution > 0).all())
-            stuck = is_stuck(reading.y) and not is_rounded and len(self.observations.readings) > 1
-            ends = lower, upper, log - 9.0, log + 0.0
-            found.append(Parameter(f"sigma.{name}", g, True, unit, *ends, vanishes=False, is_stuck=stuck, is_rounded=is_rounded))
+            found.append(noise_parameter(self.observations, name, g, self.unit_of(self.observations[name])))
         own = sensor_parameters(self.observations, self.unknowns, extent, self.scale.x_unit)
         return (*found, *(replace(p, index=len(self.hyperparameters) + j) for j, p in enumerate(own)))
-
-    @staticmethod
-    def _log_floor(reading: Readings, unit: float) -> float:
-        """Logarithm of a scaled variance that is none beside the steps of rounded observations."""
-        if reading.resolution is None or not reading.resolution.any():
-            return -np.inf
-        least = float(reading.resolution[reading.resolution > 0].min())
-        return 2 * float(np.log(SMALLEST_IN_STEPS * least / unit))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters, scales, lags and correlations of series after them, and all variances, scaled, at a theta."""
@@ -672,11 +586,11 @@ class Specification:
 
         For "ml" log_information is what the full likelihood leaves out of the restricted one's log|K| + log|X'K^-1 X|.
         """
+        places = along if along is not None else range(len(self.parameters)) if slopes else ()
         if self.unknowns:
-            places = along if along is not None else range(len(self.parameters)) if slopes else ()
             return sensor_sums(self, values, variance, method, places)
         program = self.program
-        free, directions = self._directions(variance, along if along is not None else range(len(self.parameters)) if slopes else ())
+        free, directions = directions_of(self.parameters, variance, places)
         sums = program.sums(values, variance, free, directions)
         if method == "ml":
             of_start = program.log_det_of_start(values, variance, free, directions)
@@ -686,21 +600,12 @@ class Specification:
             sums = Sums(sums.log_det - alone.log_det, sums.sse, sums.log_information, sums.n_used - alone.n_used)
         return sums
 
-    def _directions(self, variance: FloatArray, along: Sequence[int]) -> tuple[list[int], FloatArray]:
-        """Hyperparameters among the components `along` of theta, and the slopes (p, G) of the variances by all."""
-        chosen = [self.parameters[i] for i in along]
-        directions = np.zeros((len(chosen), len(variance)))
-        for d, p in enumerate(chosen):
-            if p.is_variance:
-                directions[d, p.index] = variance[p.index]
-        return [p.index for p in chosen if not p.is_variance], directions
-
     def log_det_at_rest(self, values: FloatArray, variance: FloatArray, along: Sequence[int]) -> FloatArray:
         """log|R| + log|X'R^-1 X|, R the covariance of the noise, X the design of all that is diffuse; and its slopes (1 + p,)."""
         program = self.program
         if self.period is not None:  # a curve that does not change is closed already
             program = replace(program, y=np.where(program.order < 0, np.nan, program.y), closed=False, unknown=1)
-        return program.sums(values, variance, *self._directions(variance, along), is_still=True).log_det
+        return program.sums(values, variance, *directions_of(self.parameters, variance, along), is_still=True).log_det
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
         """Terms of the restricted likelihood of candidates, NaN if there are none; None if they come one by one only."""
@@ -753,14 +658,7 @@ class Specification:
     @cached_property
     def factors(self) -> FloatArray:
         """Squared factor from a scaled observation to its row: of means the squared length of the interval."""
-        parts = []
-        for reading in self.observations.readings:
-            if reading.mean and reading.upper is not None:
-                abscissa = self.observations.abscissa
-                parts.append(((abscissa.points(reading.upper).minus(abscissa.points(reading.x))) / self.scale.x_unit) ** 2)
-            else:
-                parts.append(np.ones(len(reading)))
-        return np.concatenate(parts)
+        return squared_factors(self.observations, self.scale.x_unit)
 
     @cached_property
     def reading_units(self) -> FloatArray:
@@ -772,10 +670,4 @@ class Specification:
         """The models of parts of the observations, if these are many."""
         if self.effects or self.varying or self.joint or self.unknowns or self.period is not None or self.sites is not None:
             return []
-        found = []
-        for part in sketches_of(self.observations):
-            try:
-                found.append(Specification(part, self.prior, noise=self.noise))
-            except (DataError, IdentificationError, SpecificationError):  # as a season that is met in one phase
-                continue
-        return found
+        return sketched(self.observations, lambda part: Specification(part, self.prior, noise=self.noise))

@@ -14,8 +14,9 @@ from ..markov.bandwidth import LIMIT, Resolution, Tie
 from ..markov.kernels import gradient_terms, second_terms, terms
 from ..markov.rows import Rows
 from ..observations import Observations
+from ..results.exact import SMALLEST_SD
 from .engine import StateSpaceEngine
-from .fitting import SMALLEST_SD, Variances, log_spreads
+from .fitting import Variances, log_spreads
 from .wiener_posterior import WienerPosterior
 
 

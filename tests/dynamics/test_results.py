@@ -276,14 +276,14 @@ def test_forecast_intervals_cover_what_comes():
 
     equation = Equation(1, ("y",), (0,), ("u",))
     inside = []
-    t = np.arange(260) * 0.1
+    t = np.arange(160) * 0.1
     for _ in range(20):
-        u = np.repeat(rng.standard_normal(26), 10)
+        u = np.repeat(rng.standard_normal(16), 10)
         y = response.simulate(equation, np.array([-1.0, 1.0, 0.0]), t, u[:, None], np.zeros(1), np.array([0.2]), rng)[:, 0]
-        y = y + 0.1 * rng.standard_normal(260)
-        res = sf.DerivativeRegression(y[:240], t[:240], u[:240]).fit()
-        frame = res.forecast(t[240:], u[240:])
-        inside.append(((frame["obs_ci_lower"] < y[240:]) & (y[240:] < frame["obs_ci_upper"])).mean())
+        y = y + 0.1 * rng.standard_normal(160)
+        res = sf.DerivativeRegression(y[:140], t[:140], u[:140]).fit()
+        frame = res.forecast(t[140:], u[140:])
+        inside.append(((frame["obs_ci_lower"] < y[140:]) & (y[140:] < frame["obs_ci_upper"])).mean())
     assert 0.85 < np.mean(inside) <= 1
 
 

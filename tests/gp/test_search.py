@@ -191,7 +191,7 @@ def test_a_plateau_is_said_to_be_one(terrain):
 
     optimum = search.search(Bowl(model, plateau), 1)
     assert optimum.on_plateau or optimum.at_lower[0] or optimum.at_upper[0]
-    np.testing.assert_allclose(optimum.u[1:], -1, atol=1e-3)
+    np.testing.assert_allclose(optimum.theta[1:], -1, atol=1e-3)
 
 
 def test_an_amplitude_alone_has_a_closed_form(oracle):

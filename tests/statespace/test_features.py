@@ -165,7 +165,7 @@ def test_streams_are_those_of_the_unrolled_engine(make, monkeypatch):
         online.append(limit + 3.2, 99.0)
         online.rollback()
     assert (general.nobs, repr(general).split(", lag")[1]) == (plain.nobs, repr(plain).split(", lag")[1])
-    assert len(general._window) < 40 < general.nobs  # the rest is a law of the state
+    assert len(general._windows[0].rows) < 40 < general.nobs  # the rest is a law of the state
     x = limit + np.linspace(2.6, 4, 9)
     for k in range(make()[1]):
         ours, theirs = general.get_prediction(x, k), plain.get_prediction(x, k)
@@ -500,7 +500,7 @@ def test_a_stream_of_a_sum_is_the_posterior_of_all(season, monkeypatch):
     online = first.online(lag=3)
     for i in range(20, 48):
         online.append(t[i], y[i], regressors={"load": load[i]})
-    assert len(online._window) <= 12
+    assert len(online._windows[0].rows) <= 12
     dense = seasonal_dense(season, first.q, float(first.sigma["f"]))
     x = np.array([45.5, 47.0, 49.0])
     angle = 2 * np.pi * x / 8

@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
+import numpy.typing as npt
 import statsmodels.api as sm
 
 from ..._entry import warn
@@ -19,6 +20,8 @@ from ..diagnostics import noise_variance_from_lags
 from ..regressing import gaussian_llf
 from ..sample import term_columns
 from .base import Fitted, Method, Problem, RowScores
+
+IntArray = npt.NDArray[np.int64]
 
 MATERIAL = 0.5  # of a standard error: a bias beyond which the fit warns
 MATERIAL_SHARE = 0.05  # of the coefficient
@@ -63,32 +66,7 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
             'method="difference" needs regular times beyond forward differences of order one; use method="kalman"'
         )
     offsets, weights = stencils(m, scheme)
-    first, last = int(offsets[0]), int(offsets[-1])
-    designs, targets, nodes, runs = [], [], [], []
-    for s in sample.slices():
-        n = s.stop - s.start
-        rows = np.arange(-first, n - last)
-        if not len(rows):
-            continue
-        y = sample.y[s, 0]
-        steps = np.full(len(rows), h) if h is not None else np.diff(sample.t[s])
-        curves = [sum(w * y[rows + int(o)] for w, o in zip(weights[j], offsets, strict=True)) / steps**j for j in range(m + 1)]
-        t = sample.t[s][rows]
-        columns = [curves[j] for j in sorted(equation.derivatives)] + [sample.u[s][rows, i] for i in range(sample.u.shape[1])]
-        columns += term_columns(sample, equation, curves[:m], t)
-        if equation.intercept:
-            columns.append(np.ones(len(rows)))
-        designs.append(np.column_stack(columns))
-        targets.append(curves[m])
-        nodes.append(s.start + rows)
-        runs.append(np.full(len(rows), sample.run[s.start]))
-    if not designs:
-        raise DataError(f"no run is longer than {len(offsets) - 1} rows; nothing is left to difference")
-    X, target, node, run = map(np.concatenate, (designs, targets, nodes, runs))
-    kept = np.isfinite(target) & np.isfinite(X).all(axis=1)
-    X, target, node, run = X[kept], target[kept], node[kept], run[kept]
-    if len(target) <= X.shape[1]:
-        raise DataError(f"{len(target)} rows are too few for {X.shape[1]} parameters; sample longer, or leave regressors out")
+    X, target, node, run = _quotients(problem, offsets, weights)
     lengths = np.linalg.norm(X, axis=0)
     Z = X / np.where(lengths > 0, lengths, 1.0)  # in units of which no column is small beside the others
     _, strengths, axes = np.linalg.svd(Z, full_matrices=False)
@@ -119,6 +97,41 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
         llf=gaussian_llf(float(ols.ssr), len(target)),
         extra=extra,
     )
+
+
+def _quotients(
+    problem: Problem, offsets: FloatArray, weights: list[FloatArray]
+) -> tuple[FloatArray, FloatArray, IntArray, IntArray]:
+    """Design, difference quotients on the left, and row and run of each."""
+    equation, sample, h = problem.equation, problem.sample, problem.sample.step
+    m = equation.order
+    first, last = int(offsets[0]), int(offsets[-1])
+    designs, targets, nodes, runs = [], [], [], []
+    for s in sample.slices():
+        n = s.stop - s.start
+        rows = np.arange(-first, n - last)
+        if not len(rows):
+            continue
+        y = sample.y[s, 0]
+        steps = np.full(len(rows), h) if h is not None else np.diff(sample.t[s])
+        curves = [sum(w * y[rows + int(o)] for w, o in zip(weights[j], offsets, strict=True)) / steps**j for j in range(m + 1)]
+        t = sample.t[s][rows]
+        columns = [curves[j] for j in sorted(equation.derivatives)] + [sample.u[s][rows, i] for i in range(sample.u.shape[1])]
+        columns += term_columns(sample, equation, curves[:m], t)
+        if equation.intercept:
+            columns.append(np.ones(len(rows)))
+        designs.append(np.column_stack(columns))
+        targets.append(curves[m])
+        nodes.append(s.start + rows)
+        runs.append(np.full(len(rows), sample.run[s.start]))
+    if not designs:
+        raise DataError(f"no run is longer than {len(offsets) - 1} rows; nothing is left to difference")
+    X, target, node, run = map(np.concatenate, (designs, targets, nodes, runs))
+    kept = np.isfinite(target) & np.isfinite(X).all(axis=1)
+    X, target, node, run = X[kept], target[kept], node[kept], run[kept]
+    if len(target) <= X.shape[1]:
+        raise DataError(f"{len(target)} rows are too few for {X.shape[1]} parameters; sample longer, or leave regressors out")
+    return X, target, node, run
 
 
 def _attenuation(
