@@ -49,13 +49,12 @@ import numpy.typing as npt
 from .._validation import FloatArray, Frozen, frozen
 from .engine import Likelihood
 from .interpolated import InterpolatedPrior, Prior
-from .nodes import Density, Nodes, lattice_nodes, sampled_nodes
+from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
 MOST_SAMPLED = 256  # nodes that represent quasi-random points: each costs every prediction a pass
 LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
-NEGLIGIBLE = 2e-4  # total weight of the nodes that are left out: tails of 0.025 change by less than 1 % of themselves
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
 FARTHEST = 40.0  # below the log density at the maximum of the likelihood: what is less plays no part
 BATCH = 16  # points of which the density is asked for at a time, where the highest is looked for

@@ -138,3 +138,19 @@ def test_a_climb_tells_whether_it_ended_at_a_mode():
     far = np.full(2, 50.0)
     assert climb(Density(lambda at: -((at - 3) ** 2).sum(axis=1), -far, far), np.zeros(2))[2]
     assert not climb(Density(lambda at: at.sum(axis=1), -far, far), np.zeros(2))[2]
+
+
+@pytest.mark.parametrize("centre", [0.4, 4.6])
+def test_gaps_matter_by_the_weight_around_them(centre):
+    """Beside the mode of a normal law a gap is refused; where the law has fallen by exp(-10.6) it is left out."""
+
+    def holed(points):
+        return np.where(np.abs(points[:, 0] - centre) < 0.4, np.nan, -np.sum(points**2, axis=1) / 2)
+
+    if centre < 1:
+        with pytest.raises(NumericalError, match="between points where it is high"):
+            lattice_nodes(within(holed, 1), np.array([-0.5]))
+        return
+    found = lattice_nodes(within(holed, 1), np.zeros(1))
+    mean, cov = moments(found.theta, found.weights)
+    np.testing.assert_allclose([mean[0], cov[0, 0]], [0, 1], atol=1e-3)
