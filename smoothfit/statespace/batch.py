@@ -140,6 +140,11 @@ class Batch:
         """Number of observations of each curve."""
         return np.diff(self.start)
 
+    @property
+    def n_places(self) -> IntArray:
+        """Number of distinct x of each curve."""
+        return np.asarray(1 + np.add.reduceat((self.delta > 0).astype(np.int64), self.start[:-1]))
+
     def units(self, deriv: int) -> FloatArray:
         """Unit of f^(deriv) of each curve."""
         return self.y_unit / self.x_unit**deriv

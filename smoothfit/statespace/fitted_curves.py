@@ -71,6 +71,8 @@ class FittedCurves:
         rest = np.arange(len(self.curves.ids))
         if is_joint:
             batch = Batch.of(self.curves.observations, self.curves.curve, self.order, shared=self.smoothing == "shared")
+            if self.smoothing != "shared":
+                batch = batch.chosen(np.flatnonzero(batch.n_places > self.order))  # what fixes no smoothing is refused by itself
             scale_free = self.curves.observations.readings[0].sd is None
             fit = fit_shared if self.smoothing == "shared" else fit_separately
             found = fit(batch, self.order, scale_free, self.curves.threads, advance) if len(batch) else None

@@ -104,6 +104,8 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None, near: Varianc
     With `near`, only the minimum that a descent from there leads to is found.
     """
     _check_estimable(rows, order, len(rows.unknown) + (tie is None))
+    if tie is None:
+        _check_smoothing(rows, order)
     likelihood = likelihood_of(method)(rows, order)
     is_quick = tie is None and method in LIKELIHOODS and is_long(likelihood)  # which looks for noise on its way
     if tie is None and (method in PREDICTION_CRITERIA or not (rows.has_known or is_quick)):
@@ -382,6 +384,18 @@ def _check_estimable(rows: Rows, order: int, n_parameters: int) -> None:
     for g, name in enumerate(rows.unknown):
         if np.count_nonzero(rows.group == g) < 2:
             raise DataError(f"{name!r} has one observation, from which its noise SD cannot be estimated; pass sd= for it")
+
+
+def _check_smoothing(rows: Rows, order: int) -> None:
+    """Refuse as many places as fix a polynomial: whatever the smoothing, the curve leaves the same residuals."""
+    if len(rows.nodes) > order:
+        return
+    n_places = np.count_nonzero(np.bincount(np.cumsum(rows.delta > 0) * order + rows.deriv))
+    if n_places <= order:
+        raise DataError(
+            f"the observations are at {len(rows.nodes)} different x, which fix a polynomial at order {order} and leave nothing "
+            "that shows the smoothing; observe at more x, use a lower order, or fix the smoothing (lam=, bandwidth=)"
+        )
 
 
 def _check_noise(rows: Rows, order: int) -> None:

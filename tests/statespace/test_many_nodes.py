@@ -134,3 +134,14 @@ def test_a_curve_whose_lattice_shows_nothing_is_predicted_by_itself(monkeypatch)
     frame = fits.predict(GRID)
     np.testing.assert_array_equal(np.isnan(fits._nodes.weights).all(axis=1), np.arange(5) == 2)
     np.testing.assert_array_equal(frame.loc[frame["id"] == 2, ENDS], fits[2].get_prediction(GRID).conf_int())
+
+
+def test_as_many_places_as_fix_a_polynomial_show_no_smoothing():
+    x, y = np.repeat([0.0, 1.0, 2.0], [3, 3, 1]), np.array([0.1, -0.1, 0.0, 1.0, 1.1, 0.9, 2.5])
+    with pytest.raises(sf.errors.DataError, match="at 3 different x, which fix a polynomial at order 3"):
+        sf.SmoothingSpline(sf.observe(x, y), order=3).fit()
+    assert sf.SmoothingSpline(sf.observe(x, y), order=3).fit(lam=1.0).predict([1.0]) == pytest.approx(1.0, abs=1e-9)
+    data = pd.concat([curves(1, low=20), pd.DataFrame({"id": "few", "x": x, "y": y})])
+    fits = fitted(data, 3)
+    assert list(fits.failures.index) == ["few"]
+    assert np.isfinite(fits.predict(GRID)[ENDS]).all(axis=None)
