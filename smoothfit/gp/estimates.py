@@ -264,9 +264,11 @@ class Hyperparameters(Results, Integrated):
 
         See ``smoothfit.results.misfit``. In one input errors are in order of x, and else in the order of the rows, so that noise
         that changes, or errors that are alike, in that order are found, too. Level shifts are looked for in one input. Series with
-        an SD at its lower limit and of fewer than 20 prediction errors are not tested; of more than 1000 observations, five
-        stretches are.
+        an SD at its lower limit and of fewer than 20 prediction errors are not tested, nor is a model of which nothing was
+        estimated; of more than 1000 observations, five stretches are.
         """
+        if not self._fit.parameters.n_free:
+            return ()
         fit, sds = self._fit, {name: 0.0 if f"sigma.{name}" in self.boundary else sd for name, sd in self.sigma.items()}
         return misfits_of_process(self.observations, fit.rows, fit.kernel, fit.estimates, list(sds.values()))
 

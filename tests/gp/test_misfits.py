@@ -104,6 +104,11 @@ def test_contradictions_are_reported_once_with_their_remedy(change, kind, findin
     assert f"misfit: {found.finding}: {found.remedy}" in " ".join(res.summary().as_text().split())
 
 
+def test_given_models_are_not_tested():
+    x, y = curve(CASES[0][0])
+    assert sf.GaussianProcess(x, y, sf.gp.Matern52(2.0, 1.0), sd=0.1).fit().misfits == ()
+
+
 def test_units_do_not_matter():
     x, y = curve(CASES[1][0])
     with pytest.warns(MisfitWarning):
