@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import EPS, FloatArray
 from ..basis import Spline
 from ..markov.program import VALUE, Functionals, Program
 from ..markov.sampling import IntArray
@@ -34,6 +34,7 @@ from .units import log_det_units, noise_sds
 from .varying import coefficient_label
 
 MOST_NORMALS = 2**23  # drawn at a time
+ROUNDING = 64 * EPS  # of the noise of an observation, left in the error of one that alone determines a direction
 STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
 
 
@@ -377,9 +378,9 @@ class MarkovPosterior:
         program = self.specification.program
         adjoint = program.adjoint(self.hyper, self.variance)
         u, D = adjoint.errors.T.copy()
-        free = D * self.specification.functionals.noise(self.variance)
+        noise = self.specification.functionals.noise(self.variance)
         for i in np.flatnonzero(adjoint.is_start):  # what only one observation determines has no precision without it
-            if free[i] < LEAST_FREE or not program.is_identified_without(int(i), self.hyper, self.variance):
+            if D[i] * noise[i] < ROUNDING * (noise[i] > 0) or not program.is_identified_without(int(i), self.hyper, self.variance):
                 D[i] = np.nan
         if self.specification.sites is not None:  # of the reports, not of what represents them
             read, plain = self.specification.as_read, self.specification.as_reported

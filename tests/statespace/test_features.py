@@ -5,6 +5,7 @@ Priors that only the general engine knows are compared with covariance matrices 
 """
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,18 @@ def test_leave_one_out_keeps_its_digits_where_the_curve_interpolates():
     alone = sf.observe(x, np.cos(x), deriv=1, sd=0.1, name="slope") + sf.observe(x[3], y[3], sd=0.1, name="level")
     res = sf.SmoothingSpline(alone, prior=pri.IntegratedWiener(2, q=1.0)).fit()
     assert np.isnan(res.loo_resid).tolist() == [False] * 20 + [True]  # no other tells the level
+
+
+def test_an_observation_that_alone_fixes_its_instrument_has_no_leave_one_out_residual():
+    x = np.linspace(0, 30, 60)
+    rng = np.random.default_rng(0)
+    y = np.sin(x) + 0.1 * rng.standard_normal((2, 60))
+    for response, is_alone in ((1e-3, True), (1.0, False)):  # of 1e-3 nothing is left of the start at the next observation
+        obs = sf.observe(x, y[0], name="a") + sf.observe(x, y[1], name="b", response_time=response)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sf.errors.MisfitWarning)  # no instrument is slow
+            res = sf.SmoothingSpline(obs, order=3).fit()
+        assert np.flatnonzero(np.isnan(res.loo_resid)).tolist() == [60] * is_alone
 
 
 def test_simultaneous_bands_draw_the_parameters():

@@ -252,10 +252,10 @@ def test_errors_are_those_of_the_reports():
 
 
 def test_slopes_and_regressors_go_with_steps():
-    x, rng = np.linspace(0, 10, 40), np.random.default_rng(7)
-    y, rate = (rounded(values + 0.05 * rng.standard_normal(40), step) for values, step in ((np.sin(x), 0.25), (np.cos(x), 0.2)))
+    x, rng = np.linspace(0, 10, 60), np.random.default_rng(7)
+    y, rate = (rounded(values + 0.05 * rng.standard_normal(60), step) for values, step in ((np.sin(x), 0.25), (np.cos(x), 0.2)))
     both = sf.observe(x, y, name="f", resolution=0.25) + sf.observe(x, rate, deriv=1, name="rate", resolution=0.2)
-    for options in ({}, {"regressors": {"shift": np.tile([0.0, 1.0], 40)}}):
+    for options in ({}, {"regressors": {"shift": np.tile([0.0, 1.0], 60)}}):
         res = sf.SmoothingSpline(both, order=3, **options).fit()
         np.testing.assert_allclose(res.sigma, 0.05, atol=0.03)
         error = (res.predict(x, deriv=1) - np.cos(x)) / res.get_prediction(x, deriv=1).se_mean

@@ -193,11 +193,11 @@ def test_outliers_are_found_and_told_apart():
 
 def test_tests_for_outliers_keep_their_level():
     rng = np.random.default_rng(8)
-    x, found = np.linspace(0, 1, 60), np.zeros(3)
+    x, found = np.linspace(0, 1, 100), np.zeros(3)
     kinds = ["observation", "level shift", "slope break"]
     for _ in range(300):
-        y = np.cumsum(rng.standard_normal(60)) * 0.05
-        res = sf.SmoothingSpline(sf.observe(x, np.cumsum(y) * 0.05 + 0.1 * rng.standard_normal(60)), order=2).fit()
+        y = np.cumsum(rng.standard_normal(100)) * 0.05
+        res = sf.SmoothingSpline(sf.observe(x, np.cumsum(y) * 0.05 + 0.1 * rng.standard_normal(100)), order=2).fit()
         reported = set(res.outliers(alpha=0.1)["kind"])
         found += [kind in reported for kind in kinds]
     assert (found / 300 < 0.1 + 3 * np.sqrt(0.1 * 0.9 / 300)).all()  # Bonferroni: at most the level
@@ -257,7 +257,7 @@ def test_simultaneous_bands():
     model = sf.SmoothingSpline(sf.observe(x, np.sin(6 * x) + 0.1 * rng.standard_normal(60)), order=3)
     free = model.fit()
     res = model.fit(bandwidth=free.bandwidth)
-    grid = np.linspace(0, 1, 75)
+    grid = np.linspace(0, 1, 150)
     for k in range(3):
         pointwise, band = res.get_prediction(grid, deriv=k), res.get_prediction(grid, deriv=k, simultaneous=True)
         np.testing.assert_array_equal(band.conf_int(), res.get_prediction(grid, deriv=k, simultaneous=True).conf_int())
