@@ -118,7 +118,7 @@ SMOOTHFIT_INLINE void orthogonalize(Real (&X)[R][C], int rows, int pivots, Colum
     for (int j = pivots - 1; j >= 0; --j) {
         flat[j] = Real(0.0);
         D[j] = Real(0.0);
-        Real shared[C], dot[R];
+        Real shared[C], dot[R] = {};
         Real norm(0.0);
         bool is_flat = false;
         const auto weigh = [&](const Real* weights) {
