@@ -438,10 +438,6 @@ BASIS = sf.BSplineBasis.from_data(X, df=5)
         (lambda: sf.SmoothingSpline(sf.observe(TIMES, Y)).fit(lam=1e9).predict(24), r"pass times, such as np.datetime64\('2024-"),
         (lambda: sf.observe(X, None), "y is None; pass numbers"),
         (lambda: sf.observe("t", "y"), r"y is 'y', a str; pass numbers; of a column pass the values"),
-        (
-            lambda: sf.Observations.from_frame(FRAME.to_xarray(), "t", {"y": 0}),
-            r"a Dataset; .* \(data.to_dataframe\(\).reset_index\(\) is",
-        ),
         (lambda: sf.Observations.from_frame(pl.DataFrame(FRAME).lazy(), "t", {"y": 0}), r"a LazyFrame; .* \(data.collect\(\) is"),
         (lambda: sf.observe(X, FRAME[["y"]]), r"y is a data frame with the columns 'y'; .* frame\['y'\]"),
         (lambda: sf.observe(X, np.c_[Y, Y]), r"example y\[:, 0\]"),
@@ -480,6 +476,12 @@ BASIS = sf.BSplineBasis.from_data(X, df=5)
 def test_mistakes_of_newcomers_are_told_with_a_way_out(call, words):
     with pytest.raises(SmoothfitError, match=words):
         call()
+
+
+def test_a_dataset_of_xarray_is_told_how_to_become_a_frame():
+    pytest.importorskip("xarray")
+    with pytest.raises(SmoothfitError, match=r"a Dataset; .* \(data.to_dataframe\(\).reset_index\(\) is"):
+        sf.Observations.from_frame(FRAME.to_xarray(), "t", {"y": 0})
 
 
 def test_the_ways_out_that_messages_name_work():
