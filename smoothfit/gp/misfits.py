@@ -18,12 +18,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import qr, solve_triangular
+from scipy.linalg import lapack, qr
 
 from .._validation import FloatArray
 from ..observations.points import PointObservations
 from ..results.estimates import LEAST_FREE
-from ..results.misfit import Errors, Misfit, Remedies, even_stretches, misfits_of
+from ..results.misfit import AT_POINTS, FEW, FEW_STRETCHES, Errors, Misfit, Remedies, even_stretches, misfits_of
 from ..results.protocols import Change
 from .dense import Correlations, factor
 from .kernels import Kernel
@@ -33,14 +33,13 @@ from .rows import RANK_TOLERANCE, Rows
 
 IntArray = npt.NDArray[np.int64]
 
-LONGEST, STRETCHES = 1000, 5  # observations that are tested, of longer records in stretches, so that it costs little beside a fit
 LEAST_NEW = 1e-6  # of the squares of a shift: what neither f nor the mean follows; less is rounding
 REMEDIES = Remedies(
     outlier="correct or leave out this observation, or give it a larger sd=",
     level_shift="in one input fit a SmoothingSpline(obs, prior=sf.priors.Matern(2.5)) with interventions=[sf.Level(x)]",
     autocorrelation="add the input that is missing (time, if rows are in its order), or another kernel",
     rounding="where x is one input, fit a SmoothingSpline to sf.observe(..., resolution={0:.4g})",
-    noise_level="give sd= or weights= that follow the noise, or a name= to each part",
+    noise_level=AT_POINTS,
 )
 
 
@@ -50,7 +49,7 @@ def misfits_of_process(
     """Contradictions between observations and model; a series with SD zero is not tested."""
     one_input = rows.X.shape[1] == 1
     order = np.argsort(rows.X[:, 0] if one_input else rows.order, kind="stable")
-    record = [np.sort(order[stretch]) for stretch in even_stretches(len(rows), LONGEST, STRETCHES)]
+    record = [np.sort(order[stretch]) for stretch in even_stretches(len(rows), FEW, FEW_STRETCHES)]
     found = [_errors(rows.take(part), kernel, values, one_input) for part in record]
     errors = Errors(
         rows.order[np.concatenate(record)],
@@ -69,14 +68,12 @@ def _in_units(shift: Change, rows: Rows) -> Change:
 
 def _errors(rows: Rows, kernel: Kernel, values: Values, one_input: bool) -> Errors:
     """Standardised errors of a record of its own."""
-    n = len(rows)
     K = Correlations(kernel, rows, values.length).matrix() * values.amplitude**2 + np.diag(rows.noise(values.sigma2))
-    L = factor(K)
-    U, sizes, _ = np.linalg.svd(solve_triangular(L, rows.design, lower=True), full_matrices=False)
+    G, _ = lapack.dtrtri(factor(K), lower=1)
+    U, sizes, _ = np.linalg.svd(G @ rows.design, full_matrices=False)
     U = U[:, sizes > RANK_TOLERANCE * sizes.max(initial=0.0)]  # a stretch need not identify every term
-    whitened = solve_triangular(L, np.column_stack([rows.y, np.eye(n)]), lower=True)
-    whitened -= U @ (U.T @ whitened)
-    residual, G = whitened[:, 0], whitened[:, 1:]
+    G -= U @ (U.T @ G)
+    residual = G @ rows.y
     precision = np.einsum("ij,ij->j", G, G)
     free = precision * rows.noise(values.sigma2) > LEAST_FREE
     deleted = (G.T @ residual) / np.sqrt(np.where(free, precision, np.nan))

@@ -269,9 +269,9 @@ class Program:
                 tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width, self.waits)
         return self._read, self._steps, tuple(tables), parameters, B, noise, is_still
 
-    def _at(self, values: FloatArray) -> Program:
+    def _at(self, values: FloatArray, *, is_still: bool = False) -> Program:
         """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
-        return self._constant if self.closed and values[0] == 0 else self
+        return self._constant if self.closed and (is_still or values[0] == 0) else self
 
     def reading(self, functionals: Functionals) -> Program:
         """The program of functionals that differ from its own in y and offset alone."""
@@ -317,7 +317,7 @@ class Program:
         `slopes` (p, G) are derivatives of `variance` (G,) along all p directions, of which the first are those of `free`.
         `is_still` leaves out all that is random of the processes.
         """
-        if self._at(values) is not self:
+        if self._at(values, is_still=is_still) is not self:
             return self._constant.sums(values, variance, free, slopes, is_still=is_still)
         if slopes is None or not len(slopes):
             return self._sums(*self._arguments(values, variance, is_still=is_still))

@@ -173,6 +173,19 @@ class Abscissa:
         is_split = is_wide and any(_fine_of(*_halves(count, origin)).any() for count in counts)
         return cls(kind, origin, unit, is_split, zone, column)
 
+    def in_unit(self, duration: float) -> float:
+        """Return a difference of x in its unit: of times it is kept in nanoseconds, of numbers as it is.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> times = np.array(["2024-01-01T00:00", "2024-01-01T12:00"], "datetime64[m]")
+        >>> abscissa = sf.observe(times, [1.0, 2.0], unit="h").abscissa
+        >>> abscissa.in_unit(7.2e12)
+        2.0
+        """
+        return duration if self.unit is None else duration / NANOSECONDS[self.unit]
+
     def points(self, x: npt.NDArray[Any]) -> Points:
         """Numbers on this scale with their digits beyond float64; any shape."""
         if not self.is_split or x.dtype.kind == "f":

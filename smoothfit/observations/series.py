@@ -15,6 +15,7 @@ from ..errors import DataError, IdentificationError, SpecificationError
 from .abscissa import join
 from .readings import NoisyReadings
 
+CALIBRATED = ("scale", "lag")  # what of `estimates` is relative to another series
 OF_DIFFERENCE = -2  # the order that marks observations of f(b) - f(a)
 
 

@@ -23,7 +23,7 @@ from ..observations import OF_DIFFERENCE, Observations
 from ..observations.abscissa import Abscissa
 from ..observations.points import PointObservations
 from ..results.estimates import LEAST_FREE
-from ..results.misfit import Errors, Misfit, Remedies, even_stretches, misfits_of
+from ..results.misfit import AT_POINTS, FEW, FEW_STRETCHES, Errors, Misfit, Remedies, even_stretches, misfits_of
 from ..results.offsets import Offset, Stretch, offsets_of
 from ..results.protocols import Change
 from .band import BandRows, solve_transposed
@@ -32,7 +32,6 @@ from .recursive import DEPENDENT, Record, free_of, record_of, recursive
 
 IntArray = npt.NDArray[np.int64]
 
-LONGEST, STRETCHES = 1000, 5  # observations that are tested, of longer records in stretches, so that it costs little beside a fit
 MOST_OPERATIONS = 50_000_000  # from which on a fit is not tested
 LEAST_NEW = 1e-6  # of the squares of a shift: what the curve does not follow; less is rounding
 METHODS = ("reml", "ml", "ols")
@@ -48,7 +47,7 @@ OF_SURFACES = Remedies(
     level_shift="",  # not looked for
     autocorrelation="add the input that is missing (time, if rows are in its order), or give the surface another basis or penalty=",
     rounding="give an sd= of half a step, {0:.4g} / 2: the largest rounding error",
-    noise_level="give sd= or weights= that follow the noise, or a name= to each part",
+    noise_level=AT_POINTS,
 )
 
 
@@ -59,7 +58,7 @@ def misfits_of_fit(fit: Fit, boundary: Sequence[str]) -> tuple[Misfit, ...]:
         return ()
     if fit.loss != "squares" or fit.cov_type not in COVARIANCES or fit.fixed is not None or fit.method not in METHODS:
         return ()
-    errors = _errors(fit, even_stretches(len(observations), LONGEST, STRETCHES))
+    errors = _errors(fit, even_stretches(len(observations), FEW, FEW_STRETCHES))
     if errors is None:
         return ()
     along_x = isinstance(observations, Observations)

@@ -18,7 +18,7 @@ from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import BiasWarning, PrecisionWarning, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
-from ..observations.series import refuse_estimates, refuse_resolution
+from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
 from .accumulate import Accumulator
@@ -35,7 +35,6 @@ from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows, check_variables
 from .sandwich import check_leverages, check_sandwich
-from .sensors import KINDS
 from .specification import Specification
 from .surface import SurfaceRegressionResults
 
@@ -127,7 +126,7 @@ class SplineRegression:
             )
         check_variables(observations, basis)
         refuse_resolution(observations.readings, "SplineRegression")
-        refuse_estimates(observations.readings, "SplineRegression", ("bias", *KINDS))
+        refuse_estimates(observations.readings, "SplineRegression", ("bias", *CALIBRATED))
         if isinstance(observations, PointObservations) and errors is not None:
             raise SpecificationError("errors correlate along one variable; observations at points are independent")
         correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()

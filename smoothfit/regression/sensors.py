@@ -25,8 +25,7 @@ from ..errors import ConvergenceError, SpecificationError
 from ..inference.engine import Expansion, Moments, PointDraws, Terms
 from ..inference.newton import Minimum, minimize
 from ..observations import Readings
-from ..observations.abscissa import NANOSECONDS
-from ..observations.series import estimated_of
+from ..observations.series import CALIBRATED, estimated_of
 from .band import BandRows
 from .correlated import Profile
 from .criteria import RestrictedLikelihood
@@ -35,7 +34,6 @@ from .fitting import Estimate
 from .products import ProductRows
 from .rows import Rows, degree_of
 
-KINDS = ("scale", "lag")
 STEP = 1e-4  # of a coordinate, of central differences: right to its square
 REACH, NEAR = 7.0, 1.0  # of log s about the ratio of spreads: where it is looked for, and where starts lie
 LONGEST = 0.5  # of the range of x: a lag at most
@@ -60,7 +58,7 @@ class Sensors(NamedTuple):
     def of(cls, rows: Rows) -> Sensors | None:
         """What rows leave unknown; None if that is nothing."""
         observations = rows.observations
-        unknown = [(kind, name) for kind in KINDS for name in estimated_of(observations.readings, kind)]
+        unknown = [(kind, name) for kind in CALIBRATED for name in estimated_of(observations.readings, kind)]
         if not unknown:
             return None
         x = rows.along_x.abscissa.to_numbers(np.concatenate([end for own in rows.along_x.readings for end in own.limits]))
@@ -130,7 +128,7 @@ def _limits_of_lag(rows: Rows, reading: Readings, extent: float) -> tuple[float,
     x = np.concatenate([abscissa.to_numbers(end) for end in reading.limits])
     (first, last), low, high = basis.domain, -LONGEST * extent, LONGEST * extent
     if reading.lag_limits is not None:
-        low, high = (end / (1 if abscissa.unit is None else NANOSECONDS[abscissa.unit]) for end in reading.lag_limits)
+        low, high = (abscissa.in_unit(end) for end in reading.lag_limits)
     if getattr(basis, "extrapolate", "error") != "error":
         return low, high
     inner = max(low, float(x.max()) - last), min(high, float(x.min()) - first)

@@ -52,6 +52,7 @@ FAR_BELOW = 0.5  # SDs: smaller errors are those of a given sd= that is too larg
 FEWEST = 20  # errors of a series that are tested
 LONGEST = 10_000  # observations; of longer records stretches are tested, so that the tests cost little beside the fit
 STRETCHES = 10
+FEW, FEW_STRETCHES = 1000, 5  # of models whose errors take dense or wide matrices
 MOST_LAGS = 5
 LEAST_CORRELATION = 0.1  # that is reported: it moves the SD of local means by a tenth
 LEAST_OFFSET = 0.1  # noise SDs by which a series is off the others that are reported
@@ -95,6 +96,9 @@ ALONG_X = (
     "stretch; if the curve is rougher there, smooth adaptively: "
     "SplineRegression with a penalty= of weights w(x), sf.DifferentialOperatorPenalty([0, 0, w])"
 )
+
+
+AT_POINTS = "give sd= or weights= that follow the noise, or a name= to each part"
 
 
 class Remedies(NamedTuple):

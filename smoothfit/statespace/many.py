@@ -22,6 +22,7 @@ from ..errors import DataError, RoughnessWarning, SpecificationError, UnknownNam
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
+from ..observations.series import CALIBRATED
 from ..results.mixtures import standard_law, standard_quantile
 from .batch import Batch, BatchFit
 from .batch_nodes import CurveNodes, curve_nodes
@@ -30,7 +31,6 @@ from .curves import read_curves
 from .fitted_curves import FittedCurves
 from .model import HIGHEST_ORDER
 from .results import SmoothingSplineResults
-from .sensors import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,7 +97,7 @@ class CurveFits:
         names = [f"sigma.{r.name}" for r in self._curves.observations.readings if r.sd is None]
         smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
         series = self._curves.observations.readings
-        differences = [f"{what}.{r.name}" for what in (*KINDS, "bias") for r in series if what in r.estimates]
+        differences = [f"{what}.{r.name}" for what in (*CALIBRATED, "bias") for r in series if what in r.estimates]
         columns = ["nobs", *names, *smoothing, *differences, "edf", "llf", "boundary"]
         frame = pd.DataFrame([self._fitted.rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
         return frame

@@ -22,7 +22,7 @@ from ..markov.sampling import IntArray
 from ..observations import derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
-from ..observations.series import refuse_estimates, refuse_resolution
+from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution
 from ..results.components import component_frame, variance_shares
 from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.influence import Influence
@@ -39,7 +39,6 @@ from .functionals import CurveFunctionals
 from .growing import growing, growth_factor
 from .online import Nodes
 from .robust import HIGHEST_DF
-from .sensors import KINDS
 from .varying import coefficient_label
 
 if TYPE_CHECKING:
@@ -141,7 +140,7 @@ class SmoothingSplineResults(Estimated):
         """
         check_choice(parameters, "parameters", ("integrated", "fixed"))
         refuse_resolution(self.observations.readings, "a stream")
-        refuse_estimates(self.observations.readings, "a stream", ("bias", *KINDS))
+        refuse_estimates(self.observations.readings, "a stream", ("bias", *CALIBRATED))
         nodes = None
         if parameters == "integrated" and not self.parameter_posterior.is_single:
             engine, kept = cast(Any, self.engine), self.parameter_posterior.reduced()

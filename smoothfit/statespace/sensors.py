@@ -27,9 +27,8 @@ from ..markov.joint import Correlated, Joint
 from ..markov.program import Sums
 from ..markov.response import Response
 from ..observations import Observations, Readings
-from ..observations.abscissa import NANOSECONDS
 from ..observations.readings import OF_INTEGRAL
-from ..observations.series import estimated_of
+from ..observations.series import CALIBRATED, estimated_of
 from .extent import ATANH, IDENTITY, LOG, Extent, Parameter
 
 STEP = 1e-4  # of a coordinate, of central differences: right to its square
@@ -37,7 +36,6 @@ REACH = 7.0  # of log s about where it is looked for
 NEAR, FAR = 1.0, 2.5  # how far about it starts lie: about a ratio of SDs, or about one
 MOST_ATANH, LIKELY_ATANH = 6.0, 2.5  # of a correlation at most, .99999, and of one that is as likely as none
 LONGEST, LIKELY = 0.5, 0.25  # of the range of x: a lag at most, and one that is as likely as none
-KINDS = ("scale", "lag")  # of `estimates` of a series
 
 
 class Unknown(NamedTuple):
@@ -97,21 +95,20 @@ class Calibrated(Protocol):
 
 def unknowns_of(observations: Observations, joint: Sequence[Joint | Correlated]) -> tuple[Unknown, ...]:
     """Scales, lags and correlations to be estimated, if for each kind some series can be the reference."""
-    found = [Unknown(kind, name) for kind in KINDS for name in estimated_of(observations.readings, kind)]
+    found = [Unknown(kind, name) for kind in CALIBRATED for name in estimated_of(observations.readings, kind)]
     return (*found, *(Unknown("correlation", part.label) for part in joint if isinstance(part, Correlated)))
 
 
 def responses_of(observations: Observations) -> list[Response]:
     """Filters of instruments that respond slowly, if some series can be the reference of those with an unknown response time."""
-    readings, unit = observations.readings, observations.abscissa.unit
+    readings, abscissa = observations.readings, observations.abscissa
     unknown = [reading.name for reading in readings if reading.has_response]
     if len(unknown) == len(readings):
         raise IdentificationError(
             f"response_time='estimate' of {', '.join(unknown)}: a response time is relative to a series without one, or with a "
             "known one: leave response_time= of one series out, or pass it as a number"
         )
-    nanoseconds = 1 if unit is None else NANOSECONDS[unit]
-    known = [None if r.response_time is None else r.response_time / nanoseconds for r in readings]
+    known = [None if r.response_time is None else abscissa.in_unit(r.response_time) for r in readings]
     return [Response(r.name, r.deriv, time) for r, time in zip(readings, known, strict=True) if r.is_filtered]
 
 
@@ -175,9 +172,9 @@ def sensor_parameters(observations: Observations, unknowns: Sequence[Unknown], e
     for unknown in unknowns:
         if unknown.kind == "lag":
             ends = -LONGEST * extent.range, LONGEST * extent.range, -LIKELY * extent.range, LIKELY * extent.range
-            limits, unit = observations[unknown.series].lag_limits, observations.abscissa.unit
+            limits = observations[unknown.series].lag_limits
             if limits is not None:
-                low, high = (end / (1 if unit is None else NANOSECONDS[unit]) / x_unit for end in limits)
+                low, high = (observations.abscissa.in_unit(end) / x_unit for end in limits)
                 ends = low, high, low, high
             found.append(Parameter(unknown.label, 0, False, x_unit, *ends, vanishes=False, is_length=True, link=IDENTITY))
             continue

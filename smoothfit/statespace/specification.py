@@ -602,10 +602,7 @@ class Specification:
 
     def log_det_at_rest(self, values: FloatArray, variance: FloatArray, along: Sequence[int]) -> FloatArray:
         """log|R| + log|X'R^-1 X|, R the covariance of the noise, X the design of all that is diffuse; and its slopes (1 + p,)."""
-        program = self.program
-        if self.period is not None:  # a curve that does not change is closed already
-            program = replace(program, y=np.where(program.order < 0, np.nan, program.y), closed=False, unknown=1)
-        return program.sums(values, variance, *directions_of(self.parameters, variance, along), is_still=True).log_det
+        return self.program.sums(values, variance, *directions_of(self.parameters, variance, along), is_still=True).log_det
 
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
         """Terms of the restricted likelihood of candidates, NaN if there are none; None if they come one by one only."""
