@@ -1,13 +1,16 @@
 """How often intervals after the default method cover in short samples of an equation, and how often its tests reject.
 
-    python benchmarks/equation_coverage.py [--replications 200] [--sizes 60 150 400] [--tests | --order-two | --two-outputs]
+    python benchmarks/equation_coverage.py [--replications 200] [--sizes 60 150 400]
+        [--tests | --order-two | --two-outputs | --accelerometer]
 
 The equation is y' = -y + 2 u + 0.5 at a spacing of 0.05, with u = +-1 held for ten samples: process noise 0.3, measurement noise
 0.1, each alone and both. Of nominal 95 % intervals the table gives coverage for the coefficients, the time constant, the gain and
 the curve 1, 5 and 20 steps after the sample, how often the t test of the true coefficient of y rejects at 5 %, and the widest
 forecast interval in ranges of y. ``--tests`` adds how often `test_noise` rejects that a noise is zero at 5 %. ``--order-two`` is of
 y'' = -4 y - y' + 4 u + 0.5 at a spacing of 0.1 instead, ``--two-outputs`` of y1' = -y1 + 0.5 y2 + 2 u + 0.5 and
-y2' = 0.8 y1 - 1.5 y2 - 0.5 at that spacing; in both the intervals of the normal law of the estimates are beside.
+y2' = 0.8 y1 - 1.5 y2 - 0.5 at that spacing, ``--accelerometer`` of y'' = -9 y - 0.6 y' + 2 u at a spacing of 0.05, with u of -1, 0
+or 1 held for fifteen samples and y'' observed as well, with three times the noise of y; in all three the intervals of the normal
+law of the estimates are beside.
 ``--noise`` chooses noises.
 """
 
@@ -28,6 +31,8 @@ from smoothfit.dynamics.specification import Equation
 AHEAD = (1, 5, 20)
 ORDER_TWO, TRUTH_TWO = Equation(2, ("y",), (0, 1), ("u",)), np.array([-4.0, -1.0, 4.0, 0.5])
 TWO_OUTPUTS, TRUTH_OUTPUTS = Equation(1, ("y1", "y2"), (0,), ("u",)), np.array([-1.0, 0.5, 2.0, 0.5, 0.8, -1.5, 0.0, -0.5])
+
+OSCILLATOR, TRUTH_OSCILLATOR = Equation(2, ("y",), (0, 1), ("u",), intercept=False), np.array([-9.0, -0.6, 2.0])
 
 
 def covered(n: int, q: float, sigma: float, seed: int, tests: bool) -> list[float]:
@@ -96,6 +101,29 @@ def two_outputs(n: int, q: float, sigma: float, seed: int) -> list[float]:
     return [float(value) for value in found]
 
 
+def accelerometer(n: int, q: float, sigma: float, seed: int) -> list[float]:
+    """Coverage of coefficients and forecasts if y and its second derivative are observed, then by the normal law."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(n + max(AHEAD)) * 0.05
+    u = np.repeat(rng.choice([-1.0, 0.0, 1.0], -(-len(t) // 15)), 15)[: len(t)]
+    states = response.simulate(OSCILLATOR, TRUTH_OSCILLATOR, t, u[:, None], np.array([1.0, 0.0]), np.array([q]), rng)
+    x = states[:, 0]
+    noise = sigma * rng.standard_normal((n, 2))
+    second = np.column_stack([states, u])[:n] @ TRUTH_OSCILLATOR + 3 * noise[:, 1]
+    observed = sf.observe(t[:n], x[:n] + noise[:, 0], name="y") + sf.observe(t[:n], second, deriv=2, name="acc")
+    res = sf.DerivativeRegression(observed, t[:n], u[:n], order=2, intercept=False).fit()
+    found: list[float] = []
+    for normal in (False, True):
+        if normal:
+            vars(res)["_posterior"] = None
+        low, high = res.conf_int().to_numpy()[: len(TRUTH_OSCILLATOR)].T
+        found += list((low <= TRUTH_OSCILLATOR) & (high >= TRUTH_OSCILLATOR))
+        frame = res.forecast(t[n:], u[n:])
+        low, high = frame["mean_ci_lower"].to_numpy(), frame["mean_ci_upper"].to_numpy()
+        found += [low[k - 1] <= x[n + k - 1] <= high[k - 1] for k in AHEAD]
+    return [float(value) for value in found]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -104,15 +132,26 @@ def main() -> None:
     parser.add_argument("--tests", action="store_true")
     parser.add_argument("--order-two", action="store_true")
     parser.add_argument("--two-outputs", action="store_true")
+    parser.add_argument("--accelerometer", action="store_true")
     parser.add_argument("--noise", choices=list(NOISES)[:3], action="append")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     columns = ["n", "noise", "fits", "y", "u", "const", "time constant", "gain", *(f"{k} ahead" for k in AHEAD), "t test", "widest"]
     columns += ["q = 0", "sigma = 0"] if options.tests else []
-    both_laws = two_outputs if options.two_outputs else order_two if options.order_two else None
+    both_laws, coefficients = next(
+        (
+            (function, equation.names)
+            for chosen, function, equation in (
+                (options.two_outputs, two_outputs, TWO_OUTPUTS),
+                (options.order_two, order_two, ORDER_TWO),
+                (options.accelerometer, accelerometer, OSCILLATOR),
+            )
+            if chosen
+        ),
+        (None, ()),
+    )
     if both_laws:
         laws = ("", ", normal")
-        coefficients = TWO_OUTPUTS.names if options.two_outputs else ["y", "D(y)", "u", "const"]
         names = [*coefficients, *(f"{k} ahead" for k in AHEAD)]
         columns = ["n", "noise", "fits", *(name + law for law in laws for name in names)]
     rows = []

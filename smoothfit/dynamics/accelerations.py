@@ -22,28 +22,39 @@ from .specification import Equation
 Rows = tuple[npt.NDArray[np.int32], FloatArray, FloatArray, FloatArray]
 
 
-def widened(
-    equation: Equation, theta: FloatArray, directions: FloatArray, T: FloatArray, Q: FloatArray, G: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """T, Q (C, M, M, 1 + n) and G (C, M, drives + inputs, 1 + n) of the state with y^(m), and derivatives by the parameters."""
-    classes, m, _, width = T.shape
+def highest_rows(equation: Equation, theta: FloatArray, directions: FloatArray, n: int) -> tuple[FloatArray, FloatArray]:
+    """The row r (M, 1 + n) and what acts at once (drives + inputs, 1 + n), with derivatives by all parameters if n > 0."""
     system, drives = equation.matrices(theta)
-    k = len(equation.inputs)
-    row, own = np.zeros((m, width)), np.zeros((G.shape[2], width))
-    row[:, 0] = system[-1]
-    own[:, 0] = np.append(drives[0], drives[0, :k])
-    if width > 1:
+    row, own = np.zeros((len(system), 1 + n)), np.zeros((drives.shape[1] + len(equation.inputs), 1 + n))
+    row[:, 0], own[:, 0] = system[-1], at_once(equation, theta)
+    if n:
         row[:, 1 + np.flatnonzero(equation.in_system)] = directions[:, -1].T
         for i in np.flatnonzero(~equation.in_system):
-            there = equation.matrices(np.eye(len(theta))[i])[1][0]
-            own[:, 1 + i] = np.append(there, there[:k])
-    wide_T, wide_Q = np.zeros((2, classes, m + 1, m + 1, width))
-    wide_G = np.zeros((classes, m + 1, G.shape[2], width))
-    wide_T[:, :m, :m], wide_Q[:, :m, :m], wide_G[:, :m] = T, Q, G
-    wide_T[:, m, :m] = _product("j,cjk->ck", row, T)
-    wide_Q[:, m, :m] = wide_Q[:, :m, m] = _product("j,cjk->ck", row, Q)
-    wide_Q[:, m, m] = _product("k,ck->c", row, wide_Q[:, m, :m])
-    wide_G[:, m] = _product("j,cjk->ck", row, G) + own
+            own[:, 1 + i] = at_once(equation, np.eye(len(theta))[i])
+    return row, own
+
+
+def at_once(equation: Equation, theta: FloatArray) -> FloatArray:
+    """Coefficients of y^(m) of inputs and constant at the start of a step, and of changes of the inputs over it."""
+    drives = equation.matrices(theta)[1][0]
+    return np.append(drives, drives[: len(equation.inputs)])
+
+
+def widened(
+    row: FloatArray, own: FloatArray, T: FloatArray, Q: FloatArray, G: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """T, Q (.., C, M, M, 1 + n) and G (.., C, M, drives + inputs, 1 + n) of the state with y^(m), and derivatives.
+
+    `row` (.., M, 1 + n) and `own` (drives + inputs, 1 + n) are those of `highest_rows`.
+    """
+    *classes, m, _, width = T.shape
+    wide_T, wide_Q = np.zeros((2, *classes, m + 1, m + 1, width))
+    wide_G = np.zeros((*classes, m + 1, *G.shape[-2:]))
+    wide_T[..., :m, :m, :], wide_Q[..., :m, :m, :], wide_G[..., :m, :, :] = T, Q, G
+    wide_T[..., m, :m, :] = _product("...j,...cjk->...ck", row, T)
+    wide_Q[..., m, :m, :] = wide_Q[..., :m, m, :] = _product("...j,...cjk->...ck", row, Q)
+    wide_Q[..., m, m, :] = _product("...k,...ck->...c", row, wide_Q[..., m, :m, :])
+    wide_G[..., m, :, :] = _product("...j,...cjk->...ck", row, G) + own
     return wide_T, wide_Q, wide_G
 
 
@@ -121,7 +132,7 @@ def turned_rows(
     still = np.zeros((1, m, m))
     longer = (
         twice,
-        np.stack([drives, np.zeros_like(drives)], axis=1).reshape(-1, drives.shape[1]),
+        np.stack([drives, np.zeros_like(drives)], axis=1).reshape(len(twice), -1 if drives.size else 0),
         np.stack(apart, axis=1).reshape(-1, y.shape[1]),
         np.repeat(ratio, 2, axis=0),
     )

@@ -29,6 +29,7 @@ from .._validation import FloatArray
 from ..errors import SpecificationError
 from ..inference.engine import Expansion, Moments, PointDraws, Terms, information_of_scales
 from ..markov.discretize import COMPLEX_STEP, Discrete, discretize_many
+from .accelerations import at_once, widened
 from .centring import centring
 from .drives import gains
 from .likelihood import WIDTHS, StateSpace
@@ -404,12 +405,13 @@ class EquationEngine:
     def _spectral_information(self, theta: FloatArray) -> FloatArray:
         """Whittle's approximation, as if all series were complete at the median spacing."""
         sample = self.problem.sample
-        steps = discretize_many(self._systems(theta), self.problem.equation.entry, np.array([sample.gap]), ramp=False)
+        systems, m = self._systems(theta), self.problem.equation.n_states
+        steps = discretize_many(systems, self.problem.equation.entry, np.array([sample.gap]), ramp=False)
+        rows = np.concatenate([np.broadcast_to(np.eye(m), systems.shape), systems[:, -1:]], axis=1)[:, self.space.component]
         q, unknown = self.variances(theta)
         noises = np.ones((len(theta), len(sample.channels)))
         noises[:, self.space.unknown] = unknown
         noises = noises * [np.median(ratio[np.isfinite(y)]) for ratio, y in zip(sample.ratio.T, sample.y.T, strict=True)]
-        rows = np.eye(self.problem.equation.n_states)[self.space.component]
         whole = noise_information(steps, rows, q, noises, 1 + sample.longest / sample.gap, self.count)
         if self.relative:
             slope = 2 * whole.sum(axis=2)
@@ -471,5 +473,11 @@ class EquationEngine:
         units[0, ~self.in_system] = self.origin
         units[1:, ~self.in_system] = np.eye(k)
         for i, unit in enumerate(units):
-            G[..., i] = gains(equation, unit, steps.systems, Discrete(*steps[:4]), space.lengths)
-        return T, Q, G, variance
+            driven = gains(equation, unit, steps.systems, Discrete(*steps[:4]), space.lengths)
+            G[..., : driven.shape[-1], i] = driven
+        if not space.is_wide:
+            return T, Q, G, variance
+        row, own = np.zeros((L, m, width)), np.zeros((self._width, width))
+        row[..., 0] = steps.systems[:, -1]
+        own[:, : 1 + k] = np.transpose([at_once(equation, unit) for unit in units])
+        return *widened(row, own, T, Q, G), variance

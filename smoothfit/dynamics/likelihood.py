@@ -22,7 +22,7 @@ from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from ..markov.discretize import Discrete, discretize, discretize_jacobian
-from .accelerations import Rows, turned_rows, widened, with_first
+from .accelerations import Rows, highest_rows, turned_rows, widened, with_first
 from .drives import gain_slopes, gains
 from .sample import Sample
 from .specification import Equation, derivative_name
@@ -146,7 +146,7 @@ class StateSpace:
             for j, channel in enumerate(self.unknown):
                 variance[channel, first + p + j] = 1.0
         if self.is_wide:
-            T, Q, G = widened(equation, theta, self.directions, T, Q, G)
+            T, Q, G = widened(*highest_rows(equation, theta, self.directions, n), T, Q, G)
         return T, Q, G, variance
 
     @cached_property

@@ -330,14 +330,11 @@ def draws_of_parts(parts: Sequence[PointDraws], weights: FloatArray) -> PointDra
 def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     """Whether intervals are those of the normal law of the estimates.
 
-    So they are where integration takes too long: of many parameters, high orders, many inputs or long runs; if the highest
-    derivative is observed; and where it would
+    So they are where integration takes too long: of many parameters, high orders, many inputs or long runs; and where it would
     change intervals by less than 1 % of their half-width. The latter is judged by the variances of the logarithms of noises and
     poles: to first order a mixture over logarithms of variance V widens an interval by (1.96^2 + 1) V / 8, and a quantile of
     exp(x) is off by as much of its distance as sqrt(V) / 2 squared.
     """
-    if any(channel.deriv == problem.equation.order for channel in problem.sample.channels):
-        return True
     n_system, n_ratios, n_linear = sizes(problem)
     is_lattice = n_system + n_ratios <= MOST_ON_A_LATTICE
     if not is_lattice and (n_system + n_ratios > MOST_PARAMETERS or problem.equation.order > MOST_ORDER):

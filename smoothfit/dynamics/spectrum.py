@@ -27,7 +27,7 @@ def noise_information(steps: Discrete, rows: FloatArray, q: FloatArray, noises: 
     ----------
     steps : Discrete
         Of one step, T (L, 1, M, M) and Q (L, p, 1, M, M).
-    rows : ndarray, shape (c, M)
+    rows : ndarray, shape (c, M) or (L, c, M)
         What is observed of the state.
     q, noises : ndarray, shapes (L, p) and (L, c)
     span : float
@@ -38,9 +38,10 @@ def noise_information(steps: Discrete, rows: FloatArray, q: FloatArray, noises: 
     nodes, weights = np.polynomial.legendre.leggauss(FREQUENCIES)
     frequencies = np.pi * np.exp((nodes - 1) / 2 * np.log(span))
     weights = weights * frequencies / (weights @ frequencies)
-    size, c = rows.shape[1], len(rows)
+    c, size = rows.shape[-2:]
     back = np.eye(size) - np.exp(-1j * frequencies)[:, None, None] * steps.T[:, 0, None]
-    gain = np.swapaxes(np.linalg.solve(np.swapaxes(back, -1, -2), rows.T.astype(complex)[None, None]), -1, -2)
+    seen = np.swapaxes(rows, -1, -2).astype(complex)[..., None, :, :]
+    gain = np.swapaxes(np.linalg.solve(np.swapaxes(back, -1, -2), seen), -1, -2)
     spread = gain[:, None] @ (q[:, :, None, None] * steps.Q[:, :, 0])[:, :, None] @ np.conj(np.swapaxes(gain, -1, -2))[:, None]
     own = np.einsum("lc,ca,cb->lcab", noises, np.eye(c), np.eye(c))[:, :, None]
     parts = np.concatenate([spread, np.broadcast_to(own, (len(q), c, FREQUENCIES, c, c))], axis=1)

@@ -5,7 +5,9 @@ import pytest
 from scipy.linalg import expm
 
 import smoothfit as sf
+from smoothfit.dynamics.engine import EquationEngine
 from smoothfit.dynamics.likelihood import StateSpace
+from smoothfit.dynamics.methods.base import Problem
 from smoothfit.errors import SpecificationError
 
 TRUTH = np.array([-9.0, -0.6, 2.0])
@@ -95,11 +97,21 @@ def dense():
         spread = spread + apart @ np.linalg.solve(information, np.swapaxes(apart, 1, 2))
         return np.column_stack([mean, mean @ theta[:2] + theta[2] * u]), S @ spread @ S.T
 
-    return StateSpace(problem.equation, problem.sample), likelihood, smoothed
+    def restricted(system, q, sigma2):
+        """log_det, sse and mean and variance of the coefficient of u, all by generalised least squares."""
+        y, X, V, _, _ = moments(np.append(system, 0.0), q, sigma2)
+        D = np.column_stack([X, y - moments(np.append(system, 1.0), q, sigma2)[0]])
+        information = D.T @ np.linalg.solve(V, D)
+        found = np.linalg.solve(information, D.T @ np.linalg.solve(V, y))
+        left = y - D @ found
+        log_dets = [np.linalg.slogdet(matrix)[1] for matrix in (V, information, D.T @ D)]
+        return log_dets[0] + log_dets[1] - log_dets[2], left @ np.linalg.solve(V, left), found[2], np.linalg.inv(information)[2, 2]
+
+    return StateSpace(problem.equation, problem.sample), likelihood, smoothed, restricted
 
 
 def test_the_likelihood_and_its_slopes_are_those_of_dense_algebra(dense):
-    space, likelihood, _ = dense
+    space, likelihood, _, _ = dense
     theta, q, sigma2 = np.array([-7.0, -0.9, 1.5]), 0.8, np.array([0.02, 0.3])
     found = space.terms(theta, np.array([q]), sigma2)
     np.testing.assert_allclose([found.log_det, found.sse], likelihood(theta, q, sigma2), rtol=1e-11)
@@ -117,10 +129,22 @@ def test_the_likelihood_and_its_slopes_are_those_of_dense_algebra(dense):
 
 @pytest.mark.parametrize("q", [0.8, 0.0])
 def test_smoothed_states_and_accelerations_are_those_of_dense_algebra(dense, q):
-    space, _, smoothed = dense
+    space, _, smoothed, _ = dense
     theta, sigma2 = np.array([-7.0, -0.9, 1.5]), np.array([0.02, 0.3])
     for found, expected in zip(space.smooth(theta, np.array([q]), sigma2), smoothed(theta, q, sigma2), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9)
+
+
+def test_the_restricted_likelihood_is_that_of_dense_algebra(dense):
+    space, _, _, restricted = dense
+    engine = EquationEngine(Problem(space.equation, space.sample), np.array([-7.0, -0.9, 1.5]))
+    assert engine.names == ("y", "D(y)", "q", "sigma.y")
+    theta = np.array([[-7.0, -0.9, 0.3, -2.0], [-8.0, 0.1, -3.0, -1.0]])
+    found = engine.profile(theta)
+    for i, (*system, log_q, log_sigma2) in enumerate(theta):
+        expected = restricted(np.array(system), np.exp(log_q), [np.exp(log_sigma2), 1.0])
+        mine = found.log_det[i], found.sse[i], found.beta.mean[i, 0], found.beta.cov[i, 0, 0]
+        np.testing.assert_allclose(mine, expected, rtol=1e-9)
 
 
 def test_an_accelerometer_sharpens_the_coefficients():
@@ -130,12 +154,13 @@ def test_an_accelerometer_sharpens_the_coefficients():
     both = model(t, u, positions, acc).fit()
     alone = sf.DerivativeRegression(positions, t, u, order=2, intercept=False).fit()
     assert (both.bse[:3] < 0.6 * alone.bse[:3].to_numpy()).all()
+    assert both._integrates
     low, high = both.conf_int()[:3].to_numpy().T
     assert ((low < TRUTH) & (high > TRUTH)).all()
     assert both.sigma["acc"] == pytest.approx(0.3, rel=0.2)
     assert both.resid.shape == (150, 2)
-    drawn = both.curve().sample([1.0], size=400, rng=0)
-    assert drawn.std() == pytest.approx(both.get_prediction([1.0]).se_mean[0], rel=0.3)
+    drawn, [ends] = both.curve().sample([1.0], size=200, rng=0), both.get_prediction([1.0]).conf_int()
+    assert np.quantile(drawn, 0.9) - np.quantile(drawn, 0.1) == pytest.approx(1.28 / 1.96 * np.ptp(ends), rel=0.25)
     assert "acc" in str(both.summary())
 
 
