@@ -93,6 +93,15 @@ class RowLabels:
                 return cls(library, None)
         return None
 
+    @classmethod
+    def together(cls, rows: Sequence[RowLabels | None]) -> RowLabels | None:
+        """The rows of one series; of several that are of one library, this alone: a time they share is no row of them all."""
+        if len(rows) == 1:
+            return rows[0]
+        libraries = {None if own is None else own.library for own in rows}
+        library = libraries.pop() if len(libraries) == 1 else None
+        return None if library is None else cls(library, None)
+
     def only(self, used: Mask) -> RowLabels:
         """The same rows, of which some are used."""
         return self if used.all() else RowLabels(self.library, self.labels, used)

@@ -73,7 +73,7 @@ def with_initial(sample: Sample, order: int, initial: Any) -> Sample:
         columns.append(column)
         ratios.append(np.full((len(sample), 1), sd**2))
     y, ratio = frozen(np.hstack(columns)), frozen(np.hstack(ratios))
-    return replace(sample, y=y, ratio=ratio, channels=tuple(channels), labels_of_rows=None)
+    return replace(sample, y=y, ratio=ratio, channels=tuple(channels))
 
 
 def check_inputs(sample: Sample, equation: Equation) -> None:
@@ -389,8 +389,8 @@ def _from_observations(y: Observations, t: Any, u: Any, groups: Any, intersample
         (name,),
         names,
         y.x_name,
-        labels_of_rows=y.readings[0].rows if len(y.readings) == 1 else None,  # of several series a node is no row
-        order=order,
+        labels_of_rows=RowLabels.together([reading.rows for reading in y.readings]),
+        order=order if len(places) == 1 else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._frames import RowLabels
+from .._frames import RowLabels, in_library
 from .._validation import FloatArray, check_memory, first_index, frozen
 from ..errors import DataError
 from ..observations.abscissa import Abscissa
@@ -73,7 +73,8 @@ class Sample:
     labels_of_rows : RowLabels or None
         The rows of the series or data frame that were passed.
     order : ndarray of int, or None
-        Which of these rows each node is, in a sample as recorded; -1 if it is a time of inputs alone.
+        Which of these rows each node is, in a sample as recorded; -1 if it is a time of inputs alone; None where nodes are of
+        several series, each with rows of its own.
     """
 
     abscissa: Abscissa
@@ -232,25 +233,54 @@ class Sample:
         return found
 
     def as_given(self, values: FloatArray, name: str) -> Any:
-        """Values (n,) or (n, outputs) of the rows, sorted by run and time, in the order and under the labels of those passed.
+        """Values (n,) or (n, k) of the rows, sorted by run and time, by output or by series, under the labels of those passed.
 
-        NaN if nothing is observed and in rows that delays and lags left out; as they are if the rows have no labels.
+        In the order of these, NaN if nothing is observed and in rows that delays and lags left out. By time where the observations
+        are of several series; as they are if the rows have no labels.
         """
-        whole = self.recorded or self
-        if self.labels_of_rows is None or whole.order is None:
+        if self.labels_of_rows is None:
             return values
-        found = np.full((int(whole.order.max()) + 1, *values.shape[1:]), np.nan)
+        columns = values.reshape(len(values), -1)
+        by_series = columns.shape[1] == len(self.channels)
+        names = [channel.name for channel in self.channels] if by_series else list(self.outputs)
+        if self.order_of_rows is None:
+            return self._by_time(values, name, names)
         kept = np.flatnonzero(self.rows)
-        runs = self.run[kept]
-        values = np.where(np.isnan(self.y[kept]).reshape(values.shape), np.nan, values)
+        seen = np.isfinite(self.y[kept])
+        if not by_series:
+            seen = np.column_stack([seen[:, self.output_of_channels == i].any(axis=1) for i in range(len(self.outputs))])
+        columns, runs = np.where(seen, columns, np.nan), self.run[kept]
+        found = np.full((int(self.order_of_rows.max()) + 1, columns.shape[1]), np.nan)
+        whole = self.recorded or self
         for i, label in enumerate(self.labels):
-            given = whole.order[whole.slice_of(whole.labels.index(label))]
-            own = values[runs == i]
+            given = self.order_of_rows[whole.slice_of(whole.labels.index(label))]
+            own = columns[runs == i]
             stop = len(given) - max(0, -self.lags[0])  # the last rows are left out where inputs act ahead, the first ones else
             places = given[stop - len(own) : stop]
             found[places[places >= 0]] = own[places >= 0]
         labels = self.labels_of_rows
-        return labels.series(found, name) if found.ndim == 1 else labels.frame(found, self.outputs)
+        return labels.series(found[:, 0], name) if values.ndim == 1 else labels.frame(found, names)
+
+    def _by_time(self, values: FloatArray, name: str, names: Sequence[str]) -> Any:
+        """Values of the rows as a series or a frame whose index is their times, or that has these for its first column."""
+        import pandas as pd
+
+        assert self.labels_of_rows is not None
+        index = pd.Index(self.abscissa.shown(self.abscissa.restore(self.t[self.rows])), name=self.t_name)
+        columns = [name] if values.ndim == 1 else list(names)
+        found = pd.DataFrame(values.reshape(len(values), -1), index=index, columns=columns)
+        frame = in_library(found, self.labels_of_rows.library)
+        return frame[name] if frame is found and values.ndim == 1 else frame
+
+    @property
+    def order_of_rows(self) -> npt.NDArray[np.int64] | None:
+        """`order` of the sample as recorded."""
+        return (self.recorded or self).order
+
+    @cached_property
+    def output_of_channels(self) -> npt.NDArray[np.int64]:
+        """The output that each series observes, (channels,)."""
+        return np.array([channel.output for channel in self.channels])
 
     @property
     def is_complete(self) -> bool:

@@ -194,7 +194,9 @@ class Smoothed(Transfer):
         """Smoothed outputs at the rows.
 
         Of series and data frames a series, or a frame of several outputs, with their index and in their order, NaN where nothing
-        is observed and in rows that delays and lags leave out. Else an ndarray, (n,) or (n, p), of the rows sorted by run and time.
+        is observed and in rows that delays and lags leave out. Of `Observations` of several series from frames the rows are their
+        times: pandas has these for the index, Polars for the first column. Else an ndarray, (n,) or (n, p), of the rows sorted by
+        run and time.
         """
         return super().fittedvalues
 

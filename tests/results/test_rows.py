@@ -149,3 +149,33 @@ def test_equations_of_observations_keep_their_rows():
     assert res.resid[TIMES[MISSING]].isna().all()
     assert res.fittedvalues.isna().equals(rows["y"].isna())
     np.testing.assert_allclose(res.fittedvalues.dropna(), res.predict(rows["t"][rows["y"].notna()]), rtol=1e-9)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::smoothfit.errors.SmoothfitWarning"
+)  # 40 rows of a wave: an undamped pole, correlated residuals
+def test_equations_of_several_series_have_their_times_for_the_index():
+    frame = pd.DataFrame({"t": TIMES, "y": Y.to_numpy(), "dy": SLOPE.to_numpy()})
+    both = {"y": 0, "dy": 1}
+    ours = sf.DerivativeRegression(sf.Observations.from_frame(frame, "t", both, unit="h"), order=2).fit("output_error")
+    pd.testing.assert_index_equal(ours.fittedvalues.index, TIMES.rename("t"), check_names=True)
+    np.testing.assert_allclose(ours.fittedvalues, ours.predict(TIMES), rtol=1e-9)  # known where y is missing, too
+    assert ours.resid.columns.tolist() == ["y", "dy"]
+    assert np.flatnonzero(ours.resid["y"].isna()).tolist() == MISSING
+    slopes = ours.predict(TIMES, deriv=1)
+    np.testing.assert_allclose(ours.resid["dy"], SLOPE.to_numpy() - slopes, rtol=1e-7, atol=1e-12)
+    polars = sf.Observations.from_frame(pl.from_pandas(frame), "t", both, unit="h")
+    theirs = sf.DerivativeRegression(polars, order=2).fit("output_error")
+    assert theirs.resid.columns == ["t", "y", "dy"]
+    assert theirs.resid["t"].to_list() == TIMES.to_list()
+    np.testing.assert_array_equal(theirs.resid["dy"].to_numpy(), ours.resid["dy"].to_numpy())
+    assert isinstance(theirs.states(), pl.DataFrame)
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.SamplingWarning")
+def test_an_initial_state_leaves_the_labels_of_the_rows():
+    res = sf.DerivativeRegression(Y, TIMES, unit="h", order=2, initial={"temperature": (0.0, 0.1)}).fit("output_error")
+    pd.testing.assert_index_equal(res.fittedvalues.index, TIMES, check_names=False)
+    assert np.flatnonzero(res.fittedvalues.isna()).tolist() == MISSING
+    assert res.resid.columns.tolist() == ["temperature", "initial temperature"]
+    assert res.resid["initial temperature"].notna().tolist() == [True] + (N - 1) * [False]
