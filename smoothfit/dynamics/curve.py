@@ -312,7 +312,7 @@ class DynamicsCurve(CurveResults):
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
         from ..results.critical import crossings_on_grid
 
-        return crossings_on_grid(self, deriv, value)
+        return crossings_on_grid(self._as_curve, deriv, value)
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of y from lower to upper with its standard error, and an interval as those of predictions.

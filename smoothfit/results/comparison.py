@@ -64,7 +64,8 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
     for name, fit in fits.items():
         if not isinstance(fit, Results):
             raise SpecificationError(f"fits[{name!r}] is of the type {type(fit).__name__}; pass results of a fit")
-    mine, *others = (fit._compared for fit in fits.values())
+    compared = {name: fit._compared for name, fit in fits.items()}
+    mine, *others = compared.values()
     for theirs in others:
         if theirs.fitted_by != mine.fitted_by:
             raise SpecificationError("the fits differ in method or loss; compare fits to the same observations by one method")
@@ -74,7 +75,7 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
             raise SpecificationError(
                 "restricted likelihoods compare only where the same functions have no penalty; fit by 'ml', or compare by='gcv'"
             )
-    table = pd.DataFrame.from_dict({name: fit._criteria for name, fit in fits.items()}, orient="index")
+    table = pd.DataFrame.from_dict({name: one.criteria for name, one in compared.items()}, orient="index")
     if by not in table or table[by].isna().all():
         raise SpecificationError(f"by is {by!r}, which these fits do not have; pass one of {', '.join(map(repr, CRITERIA[:2]))}")
     return table.sort_values(by)

@@ -22,14 +22,14 @@ HALVINGS = 60
 SLOPE = 1e-3  # of a cell: half the width of a difference
 
 
-def crossings(results: Posterior, deriv: int, value: float, alpha: float) -> pd.DataFrame:
+def crossings(curve: Posterior, deriv: int, value: float, alpha: float) -> pd.DataFrame:
     """Where f^(deriv) = value; see `CurveResults.roots`."""
     import pandas as pd
 
-    x, slope = _zeros(results, deriv, value)
-    se = np.sqrt(_moments(results, x, deriv)[1]) / np.abs(slope)
-    lower, upper = _interval(results, deriv, value, x, np.sign(slope), alpha)
-    abscissa = results.observations.abscissa
+    x, slope = _zeros(curve, deriv, value)
+    se = np.sqrt(curve.moments(Points(x), deriv)[1]) / np.abs(slope)
+    lower, upper = _interval(curve, deriv, value, x, np.sign(slope), alpha)
+    abscissa = curve.observations.abscissa
     limits: dict[str, Any] = {}
     for name, ends in (("ci_lower", lower), ("ci_upper", upper)):
         finite = np.isfinite(ends)
@@ -44,63 +44,59 @@ def crossings(results: Posterior, deriv: int, value: float, alpha: float) -> pd.
     )
 
 
-def extrema(results: Posterior, deriv: int, alpha: float) -> pd.DataFrame:
+def extrema(curve: Posterior, deriv: int, alpha: float) -> pd.DataFrame:
     """Extrema of f^(deriv); see `CurveResults.extrema`."""
-    frame = crossings(results, deriv + 1, 0.0, alpha)
-    mean, variance = _moments(results, _zeros(results, deriv + 1, 0.0)[0], deriv)
+    frame = crossings(curve, deriv + 1, 0.0, alpha)
+    mean, variance = curve.moments(Points(_zeros(curve, deriv + 1, 0.0)[0]), deriv)
     frame["kind"] = np.where(frame.pop("direction") < 0, "maximum", "minimum")
     return frame.assign(value=mean, value_se=np.sqrt(variance))
 
 
-def _zeros(results: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+def _zeros(curve: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of the mean, as numbers, and its slopes there."""
     if np.ndim(value) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
         raise SpecificationError(f"value is {shown(value)}; pass a finite number")
-    x, slope = results._mean_crossings(deriv, value)
+    x, slope = curve.mean_crossings(deriv, value)
     crossing = slope != 0  # a touch is none
     return x[crossing], slope[crossing]
 
 
-def cells(results: Posterior) -> FloatArray:
+def cells(curve: Posterior) -> FloatArray:
     """Borders of cells between the observations, and to the ends of the range in which crossings are found, increasing."""
-    nodes = np.unique(np.concatenate([results.observations.places, results._range]))
+    nodes = np.unique(np.concatenate([curve.observations.places, curve.range]))
     parts = max(1, -(-FEWEST_CELLS // max(1, len(nodes) - 1)))
     grid = np.unique((nodes[:-1, None] + np.diff(nodes)[:, None] * np.arange(parts) / parts).ravel())
     return np.append(grid, nodes[-1])
 
 
-def crossings_on_grid(results: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+def crossings_on_grid(curve: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of a mean that is no spline, one at most in each cell, and its slopes there.
 
     The slope of the highest derivative is a difference.
     """
-    grid = cells(results)
-    above = _moments(results, grid, deriv)[0] > value
+    grid = cells(curve)
+    above = curve.moments(Points(grid), deriv)[0] > value
     start = np.flatnonzero(above[1:] != above[:-1])
     way = np.where(above[start + 1], 1.0, -1.0)
 
     def is_before(x: FloatArray) -> npt.NDArray[np.bool_]:
-        return np.asarray((_moments(results, x, deriv)[0] > value) == (way < 0))
+        return np.asarray((curve.moments(Points(x), deriv)[0] > value) == (way < 0))
 
     x = _bisect(is_before, grid[start], grid[start + 1])
-    if deriv < results.highest_derivative:
-        slope = _moments(results, x, deriv + 1)[0]
+    if deriv < curve.highest_derivative:
+        slope = curve.moments(Points(x), deriv + 1)[0]
     else:
         low, high = (np.clip(x + side * SLOPE * (grid[start + 1] - grid[start]), grid[0], grid[-1]) for side in (-1, 1))
-        slope = (_moments(results, high, deriv)[0] - _moments(results, low, deriv)[0]) / (high - low)
+        slope = (curve.moments(Points(high), deriv)[0] - curve.moments(Points(low), deriv)[0]) / (high - low)
     return x[slope * way > 0], slope[slope * way > 0]
 
 
-def _moments(results: Posterior, x: FloatArray, deriv: int) -> tuple[FloatArray, FloatArray]:
-    return results._moments(Points(x), deriv)
-
-
 def _interval(
-    results: Posterior, deriv: int, value: float, x: FloatArray, direction: FloatArray, alpha: float
+    curve: Posterior, deriv: int, value: float, x: FloatArray, direction: FloatArray, alpha: float
 ) -> tuple[FloatArray, FloatArray]:
     """The nearest points on both sides of x at which the band excludes the value; infinite if there is none."""
-    grid = cells(results)
-    band = results._prediction(Points(grid), grid, deriv)
+    grid = cells(curve)
+    band = curve.predict(Points(grid), grid, deriv)
     known = band.se_mean > 0  # nothing of what an equality fixes is uncertain
     limits = band.conf_int(alpha=alpha)
     ratios = [
@@ -110,7 +106,7 @@ def _interval(
 
     def is_beyond(at: FloatArray, way: float) -> npt.NDArray[np.bool_]:
         """Whether the band lies above the value (way is 1) or below it (-1)."""
-        mean, variance = _moments(results, at, deriv)
+        mean, variance = curve.moments(Points(at), deriv)
         sd = np.sqrt(variance)
         if way > 0:
             return np.asarray(mean - np.interp(at, grid, ratios[0]) * sd > value)

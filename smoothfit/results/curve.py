@@ -22,13 +22,13 @@ from .estimates import LEAST_FREE, Results
 from .influence import Influence
 from .mixtures import Mixture
 from .prediction import PARAMETERS, CurvePrediction, Estimate
+from .protocols import Change, Diagnosed, Posterior, Unexplained
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
     from ..basis import Spline
-    from .protocols import Change
 
 
 @entry_point
@@ -185,6 +185,10 @@ class CurveResults(Results):
         """What diagnostics draw and test, and what it is called."""
         return "one-step-ahead prediction errors", self._resid_recursive
 
+    @property
+    def _diagnosed(self) -> Diagnosed:
+        return Diagnosed(self.observations, *self._diagnostic_resid, self._fittedvalues)
+
     def _studentized(self, standardized: FloatArray) -> FloatArray:
         """Standardised residuals (n,) with the noise variance, if it is estimated, estimated without the observation."""
         m = self.df_interval
@@ -252,7 +256,7 @@ class CurveResults(Results):
         """
         from .serial import test_of_curve
 
-        return test_of_curve(self, lags)
+        return test_of_curve(self._diagnosed, lags)
 
     def predict(self, x: Any, deriv: int = 0) -> Any:
         """Posterior mean of f^(deriv) at x: between the observations, at them and beyond.
@@ -498,7 +502,13 @@ class CurveResults(Results):
             order = self._check_deriv(deriv)
         except SpecificationError as error:
             raise SpecificationError(f"{error}; to find where f has a value: roots(value={shown(deriv)})") from None
-        return crossings(self, order, value, alpha)
+        return crossings(self._as_curve, order, value, alpha)
+
+    @property
+    def _as_curve(self) -> Posterior:
+        """What crossings and pictures take of the curve."""
+        found = self._moments, self._prediction, self._mean_crossings
+        return Posterior(self.observations, self.highest_derivative, self._range, *found)
 
     @property
     def _range(self) -> tuple[float, ...]:
@@ -547,7 +557,7 @@ class CurveResults(Results):
                 f"deriv is {deriv}: an extremum is a root of {derivative_label(deriv + 1)}, which has no finite variance under "
                 "this prior; raise the model's order"
             )
-        return extrema(self, deriv, alpha)
+        return extrema(self._as_curve, deriv, alpha)
 
     @framed
     def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -583,7 +593,11 @@ class CurveResults(Results):
         """
         from .outliers import outliers
 
-        return outliers(self, alpha)
+        return outliers(self._unexplained, alpha)
+
+    @property
+    def _unexplained(self) -> Unexplained:
+        return Unexplained(self.observations, self.df_interval, self._resid_standardized, self._loo_resid, self._changes())
 
     def _changes(self) -> list[Change]:
         """Estimates of sudden changes, by kind."""
@@ -664,7 +678,7 @@ class CurveResults(Results):
         """
         from .plotting import plot_curve
 
-        return plot_curve(self, self._check_deriv(deriv), ax, alpha, label, line)
+        return plot_curve(self._as_curve, self._check_deriv(deriv), ax, alpha, label, line)
 
     def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
         """Draw standardised one-step-ahead prediction errors in six panels.
@@ -694,7 +708,7 @@ class CurveResults(Results):
         """
         from .plotting import plot_diagnostics
 
-        return plot_diagnostics(self, ax)
+        return plot_diagnostics(self._diagnosed, ax)
 
     def _check_deriv(self, deriv: Any) -> int:
         order = check_order(deriv, "deriv", 0, 10**6)

@@ -30,12 +30,16 @@ LEAST_FREE = 1e-10  # a fraction of an observation's noise that is left in its r
 
 
 class Compared(NamedTuple):
-    """What fits that are compared have in common: method, loss and its parameter; observations; contrasts of the likelihood."""
+    """What fits that are compared have in common, and how good they are.
+
+    Method, loss and its parameter; observations; contrasts of the likelihood; the columns of the table.
+    """
 
     fitted_by: tuple[str, str, float | None]
     nobs: int
     observed: FloatArray
     n_contrasts: int
+    criteria: dict[str, float]
 
 
 @entry_point
@@ -485,7 +489,7 @@ class Results(ABC):
 
     @property
     def _compared(self) -> Compared:
-        return Compared(self._fitted_by, self.nobs, self._observed, self._n_likelihood[1])
+        return Compared(self._fitted_by, self.nobs, self._observed, self._n_likelihood[1], self._criteria)
 
     @property
     def _criteria(self) -> dict[str, float]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from .._validation import FloatArray, check_level
-from .protocols import Change, Residuals
+from .protocols import Unexplained
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,30 +17,29 @@ if TYPE_CHECKING:
 COLUMNS = ["kind", "name", "x", "effect", "se", "statistic", "p_value", "row"]
 
 
-def outliers(results: Residuals, alpha: float) -> pd.DataFrame:
+def outliers(fit: Unexplained, alpha: float) -> pd.DataFrame:
     """Return the observations and changes that are significant at level alpha / (number of the kind)."""
-    return _reported(results, results._changes(), check_level(alpha))
+    return _reported(fit, check_level(alpha))
 
 
-def most_significant(results: Residuals) -> pd.DataFrame:
+def most_significant(fit: Unexplained) -> pd.DataFrame:
     """The observation and the change of each kind with the largest statistic, with the number of ``places`` tested of each kind."""
-    changes = results._changes()
-    places = {"observation": int(np.count_nonzero(~np.isnan(results._resid_standardized)))}
-    places |= {change.kind: len(change.x) for change in changes}
-    frame = _reported(results, changes, 1.0)
+    places = {"observation": int(np.count_nonzero(~np.isnan(fit.standardized)))}
+    places |= {change.kind: len(change.x) for change in fit.changes}
+    frame = _reported(fit, 1.0)
     farthest = frame.loc[frame["statistic"].abs().groupby(frame["kind"]).idxmax()]
     return farthest.assign(places=farthest["kind"].map(places))
 
 
-def _reported(results: Residuals, changes: list[Change], level: float) -> pd.DataFrame:
+def _reported(fit: Unexplained, level: float) -> pd.DataFrame:
     """Those whose p-value is at most the level."""
     import pandas as pd
 
-    parts = [_readings(results, level)]
-    abscissa = results.observations.abscissa
-    for change in changes:
+    parts = [_readings(fit, level)]
+    abscissa = fit.observations.abscissa
+    for change in fit.changes:
         statistic = change.effect / change.se
-        p = _p_values(statistic, results.df_interval)
+        p = _p_values(statistic, fit.df)
         peaks = _peaks(np.abs(statistic), p <= level)
         columns = {
             "x": abscissa.shown(change.x),
@@ -55,15 +54,15 @@ def _reported(results: Residuals, changes: list[Change], level: float) -> pd.Dat
     return pd.concat(found)[COLUMNS].sort_values("p_value", kind="stable", ignore_index=True)
 
 
-def _readings(results: Residuals, level: float) -> pd.DataFrame:
+def _readings(fit: Unexplained, level: float) -> pd.DataFrame:
     import pandas as pd
 
-    statistic, effect = results._resid_standardized, results._loo_resid
-    p = _p_values(statistic, results.df_interval)
+    statistic, effect = fit.standardized, fit.loo
+    p = _p_values(statistic, fit.df)
     rows = np.flatnonzero(p <= level)
     rows = rows[np.argsort(-np.abs(statistic[rows]), kind="stable")]
-    observations = results.observations
-    labels = np.array(observations.names, dtype=object)[results.observations.series[rows]]
+    observations = fit.observations
+    labels = np.array(observations.names, dtype=object)[observations.series[rows]]
     return pd.DataFrame(
         {
             "kind": "observation",

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ..observations.abscissa import Abscissa
-    from .prediction import CurvePrediction
-    from .protocols import Posterior, Residuals
+    from .protocols import Diagnosed, Posterior
 
 GRID_POINTS = 500
 MOST_POINTS = 4000
@@ -34,15 +33,15 @@ NODE_BINS = 24  # of the histogram of more
 QUANTILE_RANGE = 0.95  # of order statistics, each by itself
 
 
-def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]) -> Axes:
+def plot_curve(fit: Posterior, deriv: int, ax: Axes | None, alpha: float, label: str | None, line: Mapping[str, Any]) -> Axes:
     """Draw f^(deriv), its pointwise interval of level 1 - alpha and the observations of it; `line` styles the curve."""
     ax = one_panel(ax, (8, 4.5))
     is_first = not ax.has_data()
-    observations = results.observations
+    observations = fit.observations
     abscissa = observations.abscissa
     numbers = _grid(observations.places)
     grid = drawn(abscissa, numbers)
-    prediction = _predict(results, numbers, deriv)
+    prediction = fit.predict(Points(numbers), numbers, deriv)
     shown = [reading for reading in observations.readings if reading.deriv == deriv and len(reading.y)]  # some keep no y
     y_label = shown[0].name if len(shown) == 1 else derivative_label(deriv)
     (curve,) = ax.plot(grid, prediction.predicted_mean, **line)
@@ -71,14 +70,13 @@ def plot_curve(results: Posterior, deriv: int, ax: Axes | None, alpha: float, la
     return ax
 
 
-def plot_diagnostics(results: Residuals, ax: Any) -> npt.NDArray[Any]:
+def plot_diagnostics(fit: Diagnosed, ax: Any) -> npt.NDArray[Any]:
     """Draw standardised residuals in six panels; see `CurveResults.plot_diagnostics`."""
-    observations = results.observations
-    label, residuals = results._diagnostic_resid
+    observations, label, residuals, fitted = fit
     axes = panels(ax, 6, 3, (4.2, 3.4))
     over_x, over_fit, observed, distribution, quantiles, correlation = axes
 
-    series, fitted = results.observations.series, results._fittedvalues
+    series = observations.series
     several = len(observations.readings) > 1
     for i, reading in enumerate(observations.readings):
         mine = series == i
@@ -106,7 +104,7 @@ def plot_diagnostics(results: Residuals, ax: Any) -> npt.NDArray[Any]:
     if len(residuals):
         draw_distribution(distribution, residuals)
         draw_quantiles(quantiles, residuals)
-        _draw_serial(correlation, results)
+        _draw_serial(correlation, fit)
     return axes
 
 
@@ -117,13 +115,13 @@ def _draw_equality(ax: Axes, values: FloatArray) -> None:
         ax.axline((float(finite[0]),) * 2, slope=1, color=ink(), linewidth=0.8)
 
 
-def _draw_serial(ax: Axes, results: Residuals) -> None:
+def _draw_serial(ax: Axes, fit: Diagnosed) -> None:
     """Draw autocorrelations by series in order of x, and their ranges under independence, with the test in the title."""
-    series = by_series(results)
+    series = by_series(fit)
     long = {name: mine for name, mine in series.items() if len(mine) >= 3}
     for i, (name, mine) in enumerate(long.items()):
         draw_correlations(ax, autocorrelations(mine, min(MOST_LAGS, len(mine) - 1)), len(mine), 0.2 * i, f"C{i}", name)
-    p_values = test_of_curve(results, None)["pvalue"].dropna()
+    p_values = test_of_curve(fit, None)["pvalue"].dropna()
     test = ", ".join(f"{name} {p:.2g}" if len(series) > 1 else f"{p:.2g}" for name, p in p_values.items())
     ax.set(title=f"Autocorrelation\nLjung-Box p = {test}" if test else "Autocorrelation", xlabel="lag (observations of the series)")
     if len(series) > 1 and long:
@@ -184,10 +182,6 @@ def _limits(shown: list[FloatArray], ends: FloatArray) -> tuple[float, float]:
     low = max(min(low, float(ends.min())), low - WIDEST_BAND * size)
     high = min(max(high, float(ends.max())), high + WIDEST_BAND * size)
     return low - 0.05 * size, high + 0.05 * size
-
-
-def _predict(results: Posterior, numbers: FloatArray, deriv: int) -> CurvePrediction:
-    return results._prediction(Points(numbers), numbers, deriv)
 
 
 def drawn(abscissa: Abscissa, numbers: FloatArray) -> npt.NDArray[Any]:

@@ -1,8 +1,9 @@
-"""What tests, pictures and searches for crossings ask of a fitted curve; `curve.CurveResults` has it all."""
+"""What tests, pictures and searches for crossings take of a fit; `curve.CurveResults` has it all."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 
@@ -10,9 +11,6 @@ from .._validation import FloatArray
 from ..observations import Observations
 from ..observations.abscissa import Points
 from .prediction import CurvePrediction, SurfacePrediction
-
-if TYPE_CHECKING:
-    pass
 
 
 class Change(NamedTuple):
@@ -24,36 +22,42 @@ class Change(NamedTuple):
     se: FloatArray
 
 
-class Posterior(Protocol):
-    """A curve of which every derivative has a mean and a variance."""
+class Posterior(NamedTuple):
+    """A curve of which every derivative has a mean and a variance.
 
-    @property
-    def observations(self) -> Observations: ...
-    @property
-    def highest_derivative(self) -> int: ...
-    @property
-    def _range(self) -> tuple[float, ...]: ...
-    def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]: ...
-    def _prediction(self, points: Points, x: Any, deriv: int) -> CurvePrediction: ...
-    def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]: ...
+    Attributes
+    ----------
+    range : tuple of float
+        Ends of the range in which crossings are found, if it is wider than that of the observations.
+    moments, predict, mean_crossings
+        By points and deriv means and variances, or a prediction; by deriv and a value where the mean has it, and its slopes there.
+    """
+
+    observations: Observations
+    highest_derivative: int
+    range: tuple[float, ...]
+    moments: Callable[[Points, int], tuple[FloatArray, FloatArray]]
+    predict: Callable[[Points, Any, int], CurvePrediction]
+    mean_crossings: Callable[[int, float], tuple[FloatArray, FloatArray]]
 
 
-class Residuals(Protocol):
-    """What a curve leaves of its observations."""
+class Unexplained(NamedTuple):
+    """Standardised and leave-one-out residuals of a curve, sudden changes it may have, degrees of freedom of its noise."""
 
-    @property
-    def observations(self) -> Observations: ...
-    @property
-    def df_interval(self) -> float: ...
-    @property
-    def _fittedvalues(self) -> FloatArray: ...
-    @property
-    def _resid_standardized(self) -> FloatArray: ...
-    @property
-    def _loo_resid(self) -> FloatArray: ...
-    @property
-    def _diagnostic_resid(self) -> tuple[str, FloatArray]: ...
-    def _changes(self) -> list[Change]: ...
+    observations: Observations
+    df: float
+    standardized: FloatArray
+    loo: FloatArray
+    changes: list[Change]
+
+
+class Diagnosed(NamedTuple):
+    """Residuals that are independent under the model, what they are called, and the fitted values."""
+
+    observations: Observations
+    label: str
+    residuals: FloatArray
+    fittedvalues: FloatArray
 
 
 class Likelihood(Protocol):

@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
-from .protocols import Residuals
+from .protocols import Diagnosed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,14 +47,13 @@ def ljung_box(correlations: FloatArray, n: int) -> tuple[float, float]:
     return statistic, float(special.chdtrc(len(correlations), statistic))
 
 
-def test_of_curve(results: Residuals, lags: int | None) -> pd.DataFrame:
+def test_of_curve(fit: Diagnosed, lags: int | None) -> pd.DataFrame:
     """Ljung & Box's test of what diagnostics draw, series by series."""
     import pandas as pd
 
-    observations = results.observations
     wanted = None if lags is None else check_order(lags, "lags", 1, 10_000)
     rows = {}
-    for name, residual in by_series(results).items():
+    for name, residual in by_series(fit).items():
         n = len(residual)
         n_lags = min(MOST_LAGS, n // RESIDUALS_A_LAG) if wanted is None else wanted
         if wanted is not None and n >= FEWEST and wanted >= n:
@@ -66,13 +65,13 @@ def test_of_curve(results: Residuals, lags: int | None) -> pd.DataFrame:
         rows[name] = [n, n_lags, correlations[0], *ljung_box(correlations, n)]
     columns = ["nobs", "lags", "lag1", "statistic", "pvalue"]
     frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=float)
-    return frame.rename_axis(index="series").astype({"nobs": int, "lags": int}).reindex(list(observations.names))
+    return frame.rename_axis(index="series").astype({"nobs": int, "lags": int}).reindex(list(fit.observations.names))
 
 
-def by_series(results: Residuals) -> dict[str, FloatArray]:
+def by_series(fit: Diagnosed) -> dict[str, FloatArray]:
     """What diagnostics draw, of each series, in order of x and without missing ones."""
-    observations, residual = results.observations, results._diagnostic_resid[1]
+    observations, residual = fit.observations, fit.residuals
     order = np.argsort(observations.x, kind="stable")
     order = order[np.isfinite(residual[order])]
-    series = results.observations.series[order]
+    series = observations.series[order]
     return {name: residual[order[series == i]] for i, name in enumerate(observations.names)}

@@ -370,7 +370,7 @@ class SmoothingSplineResults(Estimated):
             )
         from ..results.critical import crossings_on_grid
 
-        return crossings_on_grid(self, deriv, value)
+        return crossings_on_grid(self._as_curve, deriv, value)
 
     def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
         law = self._law(CurveFunctionals(points, (deriv,)))

@@ -73,12 +73,8 @@ class Fitted(Protocol):
         """Name, sd and whether it was estimated."""
 
     @property
-    def _fittedvalues(self) -> FloatArray:
-        """Posterior mean of what each observation measures."""
-
-    @property
-    def fitted_variance(self) -> FloatArray:
-        """Its posterior variance."""
+    def fitted(self) -> Any:
+        """With the posterior of what each observation measures."""
 
     @property
     def restricted_llf(self) -> float:
@@ -236,7 +232,7 @@ def next_weights(
     results: Fitted, plain: Observations, df: Mapping[str, float], free: Mapping[str, float | None]
 ) -> tuple[dict[str, FloatArray], dict[str, float], float]:
     """Weights and degrees of freedom from the last fit, and the bound that goes with them before the next."""
-    variance, fitted = results.fitted_variance, results._fittedvalues
+    variance, fitted = results.fitted.posterior.fitted_variance, results.fitted.posterior.fitted
     sds = {name: sd for name, sd, _ in results.noise_sds}
     start, weights, dfs, gain = 0, {}, {}, 0.0
     for reading in plain.readings:

@@ -30,7 +30,7 @@ from ..errors import ConvergenceError, ExactSeriesWarning, SpecificationError
 from ..markov.criteria import LIKELIHOODS
 from ..observations import Observations, Readings
 from ..results.outliers import most_significant
-from ..results.protocols import Residuals
+from ..results.protocols import Unexplained
 from .effects import Intervention, Level, Pulse, Slope
 
 LEVEL = 0.025  # nominal: of clean series 0 to 3 % get an intervention, see benchmarks/structural.py
@@ -38,8 +38,16 @@ MOST = 20  # interventions that are added
 KINDS: dict[str, type[Intervention]] = {"level shift": Level, "slope break": Slope}  # beside pulses
 
 
-class Fitted(Residuals, Protocol):
+class Fitted(Protocol):
     """What is asked of a fit."""
+
+    @property
+    def observations(self) -> Observations:
+        """What was fitted."""
+
+    @property
+    def df_interval(self) -> float:
+        """Degrees of freedom of the noise."""
 
     @property
     def llf(self) -> float:
@@ -118,7 +126,9 @@ def _next(
     changes, found = tuple(added.values()), []
     plain = _largest(fit, changes)
     results = fit(changes, method) if plain is None else plain
-    rows = most_significant(results)
+    posterior = results.fitted.posterior
+    residuals = posterior.resid_standardized, posterior.loo_resid
+    rows = most_significant(Unexplained(results.observations, results.df_interval, *residuals, posterior.changes()))
     for row in rows.to_dict("records"):
         change = _change(row, results.observations)
         name = change.label(results.observations.abscissa)
