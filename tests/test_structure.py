@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -181,3 +182,25 @@ def test_headers_and_bindings_are_short():
     }
     assert sizes
     assert max(sizes.values()) <= MOST_LINES["file"], sizes
+
+
+MOST_PRIVATE_USES = 45  # also of `super()`, of the package's own version and of private names of peers that have no public ones
+OF_NAMED_TUPLES = {"_replace", "_fields", "_asdict"}
+KERNELS = {"_core", "_kernels"}
+
+
+def private_uses(path):
+    """Names with an underscore that a file takes of other objects than `self` and `cls`, or imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", None) not in ("self", "cls"):
+            names = [node.attr]
+        allowed = KERNELS | (OF_NAMED_TUPLES if isinstance(node, ast.Attribute) else set())
+        yield from (f"{path.name}: {name}" for name in names if re.match("_(?!_)", name) and name not in allowed)
+
+
+def test_objects_keep_their_private_names_to_themselves():
+    found = [use for path in PACKAGE.rglob("*.py") for use in private_uses(path)]
+    assert len(found) <= MOST_PRIVATE_USES, found

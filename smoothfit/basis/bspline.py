@@ -150,14 +150,9 @@ class BSplineBasis(FullKnotsBasis):
         return frozen(self.degree + np.flatnonzero(np.diff(within) > 0))
 
     @cached_property
-    def _pieces(self) -> tuple[FloatArray, IntArray, Any]:
+    def lookup(self) -> tuple[FloatArray, IntArray, Any]:
         """What the kernels take to find the piece of an x."""
         return self.breaks, self.span, _kernels.cells(self.breaks, CELLS_PER_PIECE * len(self.span))
-
-    @cached_property
-    def _extraction(self) -> FloatArray:
-        """Bernstein coefficients of the functions on every piece: (n_pieces, degree + 1 functions, degree + 1)."""
-        return extraction(self.knots, self.degree, self.span)
 
     def _dense_design(self, x: Any, deriv: int) -> FloatArray:
         if self.extrapolate != "error" or check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE):
@@ -179,7 +174,7 @@ class BSplineBasis(FullKnotsBasis):
         n, skipped = len(points), check_order(skipped, "skipped", 0, self.n_basis - 1)
         check_memory(8.0 * n * self.n_basis, f"a dense design of {n} rows and {self.n_basis} functions", "pass sparse=True")
         try:
-            return np.asarray(_kernels.dense_rows(points, self.knots, *self._pieces, self.degree, 0, True, skipped))
+            return np.asarray(_kernels.dense_rows(points, self.knots, *self.lookup, self.degree, 0, True, skipped))
         except _kernels.KernelError as error:
             raise outside_error(points, error.args[1], self.domain) from None
 
@@ -211,7 +206,7 @@ class BSplineBasis(FullKnotsBasis):
 
     def _inner_rows(self, points: FloatArray, deriv: int, strict: bool) -> tuple[FloatArray, Any]:
         try:
-            values, columns = _kernels.basis_rows(points, self.knots, *self._pieces, self.degree, deriv, strict)
+            values, columns = _kernels.basis_rows(points, self.knots, *self.lookup, self.degree, deriv, strict)
         except _kernels.KernelError as error:
             raise outside_error(points, error.args[1], self.domain) from None
         return values, columns
@@ -257,7 +252,7 @@ class BSplineBasis(FullKnotsBasis):
     @cached_property
     def _piece_integrals(self) -> csr_array:
         """Integrals of the functions over every piece, (n_pieces, n_basis): width times the mean Bernstein coefficient."""
-        values = self._extraction.mean(axis=2) * np.diff(self.breaks)[:, None]
+        values = extraction(self.knots, self.degree, self.span).mean(axis=2) * np.diff(self.breaks)[:, None]
         return rows_of(values, self.span[:, None] - self.degree + np.arange(self.degree + 1), self.n_basis)
 
     def _quadrature(self, start: FloatArray, end: FloatArray) -> csr_array:
@@ -337,7 +332,8 @@ class BSplineBasis(FullKnotsBasis):
         lower, slopes = self.derivative_basis(deriv) if deriv else (self, None)
         k, degree = np.arange(lower.degree + 1), lower.degree
         bernstein = binomials(degree) * u[:, None] ** k * (1 - u)[:, None] ** (degree - k)
-        values = np.einsum("prk,uk->pur", lower._extraction, bernstein).reshape(-1, degree + 1)
+        pieces = extraction(lower.knots, degree, lower.span)
+        values = np.einsum("prk,uk->pur", pieces, bernstein).reshape(-1, degree + 1)
         columns = np.repeat(lower.span[:, None] - degree + k, len(u), axis=0)
         rows = rows_of(values, columns, lower.n_basis)
         return rows if slopes is None else csr_array(rows @ slopes)

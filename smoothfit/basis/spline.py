@@ -110,16 +110,10 @@ class Spline(Frozen):
         return _bsplines_of(self).degree
 
     @cached_property
-    def _pieces(self) -> FloatArray:
-        """Bernstein coefficients on every piece, (n_pieces, degree + 1, ...)."""
-        basis = _bsplines_of(self)
-        return bernstein_coefficients(basis.knots, self.bsplines.coef, basis.degree, basis.span)
-
-    @cached_property
     def _kernel_pieces(self) -> tuple[FloatArray, FloatArray]:
         """What the kernel evaluates: 1 / width of every piece, and Bernstein coefficients times binomials."""
         basis = _bsplines_of(self)
-        pieces = self._pieces.reshape(len(basis.span), basis.degree + 1, -1)
+        pieces = pieces_of(self).reshape(len(basis.span), basis.degree + 1, -1)
         return 1 / np.diff(basis.breaks), pieces * binomials(basis.degree)[:, None]
 
     @cached_property
@@ -177,16 +171,14 @@ class Spline(Frozen):
         if mode != "error":
             inside, outside = brought_inside(points, mode, basis.domain)
         try:
-            values = np.asarray(_kernels.spline_values(inside, *basis._pieces, *self._kernel_pieces, mode == "error"))
+            values = np.asarray(_kernels.spline_values(inside, *basis.lookup, *self._kernel_pieces, mode == "error"))
         except _kernels.KernelError as error:
             raise outside_error(points, error.args[1], basis.domain) from None
         if mode == "polynomial":
             outside = ~((points >= basis.domain[0]) & (points <= basis.domain[1]))
             # Bernstein coefficients of a short piece lose digits far from it; B-splines with wide supports do not.
             if outside.any():
-                rows, columns = basis._inner_rows(points[outside], 0, strict=False)
-                coef = self.bsplines.coef.reshape(basis.n_basis, -1)
-                values[outside] = np.einsum("nk,nkc->nc", rows, coef[columns])
+                values[outside] = basis.design(points[outside]) @ self.bsplines.coef.reshape(basis.n_basis, -1)
         if beyond:
             values[:] = 0.0
         if outside is None or mode == "polynomial":
@@ -279,7 +271,7 @@ class Spline(Frozen):
         """
         self._require_scalar()
         spline = self.bsplines.derivative(check_order(deriv, "deriv", 0, self.degree))
-        return bernstein_roots(_bsplines_of(spline).breaks, spline._pieces)
+        return bernstein_roots(_bsplines_of(spline).breaks, pieces_of(spline))
 
     @quiet
     def extrema(self) -> Extrema:
@@ -542,7 +534,7 @@ class Spline(Frozen):
         basis, spline = _bsplines_of(self), self.bsplines
         powers = []
         for k in range(basis.degree + 1):  # the k-th power has the k-th derivative at the start of the piece over k!
-            powers.append(spline._pieces[:, 0] / factorial(k))
+            powers.append(pieces_of(spline)[:, 0] / factorial(k))
             spline = spline.derivative() if k < basis.degree else spline
         if not np.isfinite(powers).all():
             raise NumericalError("powers of x overflow in this unit of x; choose another, or use to_scipy()")
@@ -558,6 +550,12 @@ def _bsplines_of(spline: Spline) -> BSplineBasis:
     basis = spline.bsplines.basis
     assert isinstance(basis, BSplineBasis)
     return basis
+
+
+def pieces_of(spline: Spline) -> FloatArray:
+    """Bernstein coefficients on every piece, (n_pieces, degree + 1, ...)."""
+    basis = _bsplines_of(spline)
+    return bernstein_coefficients(basis.knots, spline.bsplines.coef, basis.degree, basis.span)
 
 
 def _check_domains(a: Spline, b: Spline) -> None:
@@ -577,7 +575,7 @@ def _clamped(spline: Spline, degree: int) -> Spline:
     inner = basis.inner_knots
     knots = np.concatenate([np.full(basis.degree + 1, lower), inner, np.full(basis.degree + 1, upper)])
     if not np.array_equal(knots, basis.knots):
-        coef = coefficients_of_pieces(knots, basis.degree, basis.breaks, spline._pieces)
+        coef = coefficients_of_pieces(knots, basis.degree, basis.breaks, pieces_of(spline))
         spline = Spline(replace(basis, knots=knots), coef)
     return spline.elevate(degree - basis.degree) if degree > basis.degree else spline
 

@@ -38,15 +38,8 @@ class Behaviour(Estimates):
     itself; else by the delta method, or by transformed ends where that is said.
     """
 
-    def _require_linear(self, what: str) -> None:
-        if self.model.equation.terms:
-            raise SpecificationError(
-                f"{what} is of linear equations; this one has the term {self.model.equation.terms[0].name}: use simulate(), or "
-                'get_prediction() and forecast() of method="output_error"'
-            )
-
     def _require_inputs(self, what: str) -> None:
-        self._require_linear(what)
+        self.model.equation.require_linear(what)
         if not self.model.equation.inputs:
             raise SpecificationError(f"{what} needs an input, and the equation has none")
 
@@ -108,7 +101,7 @@ class Behaviour(Estimates):
         >>> modes[["rate", "frequency"]].round(1).to_numpy().tolist()
         [[-0.2, 2.0]]
         """
-        self._require_linear("a mode")
+        self.model.equation.require_linear("a mode")
         equation = self.model.equation
         return self._table_of_roots(lambda theta: np.linalg.eigvals(equation.matrices(theta)[0]), alpha)
 
@@ -203,7 +196,7 @@ class Behaviour(Estimates):
         >>> print(low < 2 < high, high - constant > constant - low)
         True True
         """
-        self._require_linear("a time constant")
+        self.model.equation.require_linear("a time constant")
 
         def slowest(theta: FloatArray) -> FloatArray:
             poles = np.linalg.eigvals(self.model.equation.matrices(theta)[0])
@@ -410,7 +403,7 @@ class Behaviour(Estimates):
         >>> round(res.steady_state([3.0]), 6)  # the gain, 2, times 3
         6.0
         """
-        self._require_linear("a steady state")
+        self.model.equation.require_linear("a steady state")
         equation = self.model.equation
         names = self.model.sample.recorded_inputs
         values = values_by_name(names, u)

@@ -104,7 +104,7 @@ def _simulated(results: DynamicsResults, rng: np.random.Generator | None) -> Flo
     """Outputs (n, p) from the smoothed initial state of each run, with process noise where rng is given."""
     sample, equation, fitted = results.model.sample, results.model.equation, results.fitted
     y = np.empty_like(sample.y)
-    start = results._at_nodes[0]
+    start = results.smoother.at_nodes[0]
     for s in sample.slices():
         states = response.simulate(equation, fitted.theta, sample.t[s], sample.u[s], start[s.start], fitted.q, rng)
         y[s] = states[:, : equation.n_outputs]

@@ -137,12 +137,12 @@ class DynamicsCurve(CurveResults):
 
     def _at(self, sample: Sample, at: Any, deriv: int, equation: Equation | None = None) -> tuple[FloatArray, FloatArray]:
         """Means and variances at nodes of a sample, which may be of integrals, with their equation."""
-        return self.results._component(sample, at, deriv, self._output, equation)
+        return self.results.smoother.component(sample, at, deriv, self._output, equation)
 
     def _laws_at(
         self, sample: Sample, at: Any, deriv: int, channel: int | None = None, equation: Equation | None = None
     ) -> tuple[Mixture | None, Mixture | None]:
-        return self.results._laws_at(sample, at, deriv, self._output, channel, equation)
+        return self.results.smoother.laws(sample, at, deriv, self._output, channel, equation)
 
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         return self._at(*self._asked(x), deriv)
@@ -159,8 +159,8 @@ class DynamicsCurve(CurveResults):
         return next((i for i in self._channels if channels[i].name == name and not channels[i].known), None)
 
     def _curves(self, points: Points, orders: Sequence[int], integrated: bool) -> Callable[[np.random.Generator, int], FloatArray]:
-        results, posterior = self.results, self.results._posterior
-        if not integrated or (posterior is None and not results._moves):
+        smoother, posterior = self.results.smoother, self.results.smoother.fit.posterior
+        if not integrated or (posterior is None and not smoother.moves):
             return super()._curves(points, orders, integrated)
         wide, at = self._asked(points)
         if posterior is not None:
@@ -171,11 +171,11 @@ class DynamicsCurve(CurveResults):
                 return np.moveaxis(draw(rng, size).reshape(size, len(orders), len(at)), 1, 0)
 
             return curves
-        found, deviations = [results._first_order(wide, at, k, self._output) for k in orders], self._draws(points)
+        found, deviations = [smoother.first_order(wide, at, k, self._output) for k in orders], self._draws(points)
 
         def moved(rng: np.random.Generator, size: int) -> FloatArray:
             of_parameters, of_curves = rng.spawn(2)
-            coordinates = of_parameters.standard_normal((size, len(results._steps)))
+            coordinates = of_parameters.standard_normal((size, len(smoother.steps)))
             parts = zip(found, deviations(of_curves, size, np.array(orders)), strict=True)
             return np.array([part.curves(coordinates, deviation) for part, deviation in parts])
 
@@ -198,7 +198,7 @@ class DynamicsCurve(CurveResults):
         if (fitted.q > 0).any():
             draw = deviations(equation, wide, fitted.theta, fitted.q, fitted.sigma2)
         else:  # only the initial state is uncertain
-            draw = solutions_from(equation, wide, fitted.theta, self.results._smoothed(wide)[1][0])
+            draw = solutions_from(equation, wide, fitted.theta, self.results.smoother.states(wide)[1][0])
 
         def paths(rng: np.random.Generator, size: int, derivs: npt.NDArray[np.int64]) -> FloatArray:
             return np.moveaxis(draw(rng, size)[:, at][:, :, components(derivs)], 2, 0)
@@ -207,7 +207,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def _leverage(self) -> FloatArray:
-        return self._by_reading(lambda i, rows: self.results._leverages[rows, i])
+        return self._by_reading(lambda i, rows: self.results.smoother.leverages[rows, i])
 
     @cached_property
     def _noise_variance(self) -> FloatArray:
@@ -215,7 +215,7 @@ class DynamicsCurve(CurveResults):
 
     @cached_property
     def _fittedvalues(self) -> FloatArray:
-        mean = self.results._at_nodes[0]
+        mean = self.results.smoother.at_nodes[0]
         return self._by_reading(lambda i, rows: mean[rows, self._component(self._sample.channels[i].deriv)])
 
     @property
@@ -230,7 +230,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def _is_positive(self) -> npt.NDArray[np.bool_]:
-        return self.results._is_positive
+        return self.results.fitted.is_noise
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of `params`.
@@ -249,7 +249,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def _tested(self) -> list[str]:
-        return self.results._tested
+        return self.results.model.equation.names
 
     @property
     def sigma(self) -> pd.Series:
@@ -281,7 +281,7 @@ class DynamicsCurve(CurveResults):
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
-        return self.results._n_likelihood
+        return self.results.smoother.fit.n_likelihood
 
     @property
     def _maximises_likelihood(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,10 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray
 from ..results import Estimate, Results
-from .delayed import delay_posterior
 from .fit import Fit, Model
 from .likelihood import StateSpace
-from .methods import METHODS
-from .methods.base import Fitted, Problem
-from .posterior import Posterior, is_normal, posterior_of
-from .truncated import truncated_posterior
+from .methods.base import Fitted
+from .posterior import Posterior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,33 +99,12 @@ class Estimates(Results):
         """
         import pandas as pd
 
-        params = self.params
-        size = len(params)
-        cov = np.full((size, size), np.nan)
-        known = min(size, len(self._fit.cov))
-        cov[:known, :known] = self._fit.cov[:known, :known]
-        return pd.DataFrame(cov, index=params.index, columns=params.index)
+        names = self.params.index
+        return pd.DataFrame(self._fit.cov_params.copy(), index=names, columns=names)
 
-    @cached_property
+    @property
     def _posterior(self) -> Posterior | None:
-        """Weighted nodes of all parameters; None if intervals are those of a normal law.
-
-        That is so of methods other than "kalman", of a covariance other than its own, where the two agree, of equations with
-        too many parameters (`posterior.is_normal`), and of those with fixed coefficients or priors.
-        """
-        found = self.fitted
-        equation = self.model.equation
-        if equation.bounds and self.cov_type == found.cov_type and not found.notes and self._fit.delay is None:
-            return truncated_posterior(self.model.problem, METHODS[self.method], self.options)
-        if self.method != "kalman" or self.cov_type != found.cov_type or found.notes or not equation.derivatives:
-            return None
-        if equation.known or equation.bounds or is_normal(self.model.problem, found, self._fit.cov):
-            return None
-        problem, delay = self.model.problem, self._fit.delay
-        if delay is None:
-            return posterior_of(problem, found)
-        recorded = Problem(equation, problem.sample.recorded or problem.sample)
-        return delay_posterior(recorded, found, delay)
+        return self._fit.posterior
 
     @property
     def _integrates(self) -> bool:  # type: ignore[override]
@@ -227,7 +203,7 @@ class Estimates(Results):
 
     @property
     def _is_positive(self) -> npt.NDArray[np.bool_]:
-        return np.arange(len(self.params)) >= len(self.fitted.theta)
+        return self.fitted.is_noise
 
     @property
     def _tested(self) -> list[str]:
@@ -253,8 +229,7 @@ class Estimates(Results):
 
     @property
     def _n_likelihood(self) -> tuple[int, int]:
-        n_params = len(self.params) - int(self.model.equation.is_fixed.sum()) + (self._fit.delay is not None)
-        return n_params + (self.method in ("arx", "arimax", "difference")), self.nobs
+        return self._fit.n_likelihood
 
     @property
     def aic(self) -> float:

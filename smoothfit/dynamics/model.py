@@ -388,9 +388,10 @@ class DerivativeRegression:
         there.sample = shifted(self.sample, found.value, UNMOVED, self.equation.intersample)
         there._delay_range = None
         results = there.fit(method.name, cov_type, cov_kwds, **options)
-        k, cov = len(found.slope), results._fit.cov.copy()
+        fit, k = results.smoother.fit, len(found.slope)
+        cov = fit.cov.copy()
         cov[:k, :k] += found.covariance
-        return DynamicsResults(replace(results._fit, cov=cov, delay=found))
+        return DynamicsResults(replace(fit, cov=cov, delay=found))
 
     def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:
         found: list[tuple[str, type[Warning]]] = []

@@ -50,7 +50,7 @@ def plot_fit(results: Smoothed, alpha: float, ax: Any) -> npt.NDArray[Any]:
 
 def _draw_output(ax: Axes, results: Smoothed, i: int, alpha: float) -> None:
     sample, name = results.model.sample, results.model.equation.outputs[i]
-    mean, cov = results._at_nodes
+    mean, cov = results.smoother.at_nodes
     half = critical_value(alpha, np.inf)
     for k, s in enumerate(sample.slices()):
         t = drawn(sample.abscissa, sample.t[s])

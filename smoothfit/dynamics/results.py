@@ -143,7 +143,7 @@ class DynamicsResults(Smoothed):
         array([1.    , 0.3679])
         """
         wide, at, _, deriv, chosen = self._asked(t, deriv, output, run)
-        return labelled(self._component(wide, at, deriv, chosen)[0].reshape(np.shape(times_of(self.model, t))), t, "mean")
+        return labelled(self.smoother.component(wide, at, deriv, chosen)[0].reshape(np.shape(times_of(self.model, t))), t, "mean")
 
     def curve(self, output: str | None = None, run: Any = None) -> DynamicsCurve:
         """Return a smoothed output as a fitted curve, with everything that fitted curves can do.
@@ -172,7 +172,7 @@ class DynamicsResults(Smoothed):
         >>> print(curve.roots()["x"].round(1).to_numpy())  # pi / 2, 3 pi / 2, 5 pi / 2
         [1.6 4.7 7.9]
         """
-        self._require_linear("a smoothed curve")
+        self.model.equation.require_linear("a smoothed curve")
         return DynamicsCurve(self, self._output_index(output), self._run_index(run))
 
     def sample(
@@ -318,7 +318,7 @@ class DynamicsResults(Smoothed):
                 "derivatives below the order at the first time"
             )
         if initial is None:
-            start = np.asarray(self.fitted.extra["initial"])[0] if equation.terms else self._at_nodes[0][s.start]
+            start = np.asarray(self.fitted.extra["initial"])[0] if equation.terms else self.smoother.at_nodes[0][s.start]
         else:
             start = to_floats(initial, "initial")[0]
         if len(start) != equation.n_states:
@@ -438,7 +438,7 @@ class DynamicsResults(Smoothed):
             if channel is not None and self.model.sample.replicates_differ(channel):
                 rows[f"{name} = 0"] = {"LR": np.inf, "pvalue": 0.0}
                 continue
-            if not self._has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
+            if not self._fit.has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
                 continue
             posterior = self._posterior
             if isinstance(posterior, EquationPosterior) and is_on_a_lattice(posterior.engine):

@@ -13,16 +13,13 @@ from .._frames import framed
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..results import CurvePrediction
-from ..results.mixtures import Mixture
-from .engine import Outputs
 from .frames import times_of
 from .likelihood import StateSpace
 from .methods.kalman import innovations_of
-from .nonlinear import solution
-from .propagation import FirstOrder, Values, first_order, principal_steps
 from .sample import Sample
-from .shifts import reaching, redelayed
-from .specification import Equation, derivative_name
+from .shifts import reaching
+from .smoother import Smoother
+from .specification import derivative_name
 from .transfer import Transfer
 
 if TYPE_CHECKING:
@@ -33,63 +30,17 @@ if TYPE_CHECKING:
 class Smoothed(Transfer):
     """What smoothing makes of the observations at the estimated coefficients and noises."""
 
-    def _smoothed(
-        self, sample: Sample, equation: Equation | None = None, values: Values | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and covariances of the states at the nodes of a sample, given the estimate or other values.
-
-        Of an equation with terms the solution, whose covariance includes that of the estimates.
-        """
-        if "cov_solution" in self.fitted.extra:
-            return solution(self.model.problem, self.fitted, sample)
-        self._require_linear("the smoothed state")
-        model = StateSpace(equation or self.model.equation, sample)
-        theta, q, sigma2, _ = values or self._values
-        scale = 1.0
-        if not (q > 0).any() and not self._has_given_noise:
-            # Without process noise the mean does not depend on the size of the measurement noise, and the
-            # covariance is proportional to it.
-            scale = float(sigma2.mean())
-            sigma2 = sigma2 / scale if scale > 0 else np.ones_like(sigma2)
-        mean, cov = model.smooth(theta, q, sigma2[model.unknown])
-        return mean, cov * scale
-
-    @property
-    def _values(self) -> Values:
-        delay = self._fit.delay
-        return Values(self.fitted.theta, self.fitted.q, self.fitted.sigma2, None if delay is None else delay.value)
-
     @cached_property
-    def _steps(self) -> FloatArray:
-        """Independent steps of the parameters; the last is that of an estimated delay, with which coefficients move."""
-        model, delay = StateSpace(self.model.equation, self.model.sample), self._fit.delay
-        cov = self.cov_params().to_numpy().copy()
-        if delay is None:
-            return principal_steps(self.fitted, cov, model)
-        k = len(delay.slope)
-        cov[:k, :k] -= delay.covariance
-        steps = principal_steps(self.fitted, cov, model)
-        found = np.zeros((len(steps) + 1, steps.shape[1] + 1))
-        found[:-1, :-1], found[-1, :k], found[-1, -1] = steps, delay.slope * delay.se, delay.se
-        return found
-
-    def _component(
-        self, sample: Sample, at: Any, deriv: int, output: int, equation: Equation | None = None, values: Values | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Means and variances of a derivative of an output at some nodes, given the estimate or other values."""
-        if values is not None and values.delay is not None:
-            sample, place = redelayed(sample, values.delay, self.model.equation.intersample)
-            at = place[at]
-        mean, cov = self._smoothed(sample, equation, values)
-        i = deriv * self.model.equation.n_outputs + output
-        return mean[at, i], np.maximum(cov[at, i, i], 0.0)
+    def smoother(self) -> Smoother:
+        """Posterior states at nodes of any sample, for those who want the internals."""
+        return Smoother(self._fit)
 
     def _prediction(self, sample: Sample, at: Any, times: FloatArray, deriv: int, output: int) -> CurvePrediction:
         """Prediction of a derivative of an output at some nodes, which are those of times."""
         readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
         channel = readers[0] if readers else None
-        mean, variance = self._component(sample, at, deriv, output)
-        law, law_obs = self._laws_at(sample, at, deriv, output, channel)
+        mean, variance = self.smoother.component(sample, at, deriv, output)
+        law, law_obs = self.smoother.laws(sample, at, deriv, output, channel)
         return CurvePrediction(
             x=sample.abscissa.shown(sample.abscissa.restore(times)),
             deriv=deriv,
@@ -102,43 +53,6 @@ class Smoothed(Transfer):
             law_obs=law_obs,
         )
 
-    def _laws_at(
-        self, sample: Sample, at: Any, deriv: int, output: int, channel: int | None = None, equation: Equation | None = None
-    ) -> tuple[Mixture | None, Mixture | None]:
-        """Laws of a derivative of an output at some nodes, and of observations there with the noise of a channel.
-
-        `equation` is that of integrals of the outputs, if `sample` is of these.
-        """
-        posterior = self._posterior
-        if posterior is not None:
-            component = deriv * self.model.equation.n_outputs + output
-            law = posterior.law(Outputs(sample, np.asarray(at), np.full(len(at), component), equation))
-            return law, None if channel is None else law.with_noise(posterior.noise_variances(channel))
-        if not self._moves:
-            return None, None
-        found = self._first_order(sample, at, deriv, output, equation)
-        if channel is None:
-            return found.law(), None
-        k = len(self.fitted.theta) + len(self.fitted.q)
-        return found.law(), found.law(float(self.fitted.sigma2[channel]), self._steps[:, k + channel])
-
-    @property
-    def _moves(self) -> bool:
-        """Whether parameters without a posterior by nodes add to the uncertainty of outputs, to first order."""
-        return not self.model.equation.terms and len(self._steps) > 0
-
-    def _first_order(self, sample: Sample, at: Any, deriv: int, output: int, equation: Equation | None = None) -> FirstOrder:
-        """What `_component` returns, and its derivatives along the steps of the parameters."""
-
-        def moments(values: Values) -> tuple[FloatArray, FloatArray]:
-            return self._component(sample, at, deriv, output, equation, values)
-
-        return first_order(self._steps, self._values, moments)
-
-    @cached_property
-    def _at_nodes(self) -> tuple[FloatArray, FloatArray]:
-        return self._smoothed(self.model.sample)
-
     @cached_property
     def innovations(self) -> FloatArray:
         """Standardised one-step-ahead prediction errors by node and series, (nodes, series); NaN if there is none.
@@ -146,7 +60,7 @@ class Smoothed(Transfer):
         At the fitted coefficients and noises, those that `get_prediction` uses: under the model they are independent and standard
         normal. Of an equation with terms, and without any noise, the residuals of the method.
         """
-        theta, q, sigma2, _ = self._values
+        theta, q, sigma2, _ = self.smoother.estimate
         if self.model.equation.terms or not ((q > 0).any() or (sigma2 > 0).all()):
             return self.fitted.resid
         model = StateSpace(self.model.equation, self.model.sample)
@@ -175,7 +89,7 @@ class Smoothed(Transfer):
         import pandas as pd
 
         equation, sample = self.model.equation, self.model.sample
-        mean, cov = (part[sample.rows] for part in self._at_nodes)
+        mean, cov = (part[sample.rows] for part in self.smoother.at_nodes)
         table: dict[str, Any] = {}
         for j in range(equation.highest_derivative + 1):
             for i, name in enumerate(equation.outputs):
@@ -203,21 +117,12 @@ class Smoothed(Transfer):
     @property
     def _fittedvalues(self) -> FloatArray:
         p = self.model.equation.n_outputs
-        mean = self._at_nodes[0][self.model.sample.rows, :p]
+        mean = self.smoother.at_nodes[0][self.model.sample.rows, :p]
         return mean[:, 0] if p == 1 else mean
-
-    @cached_property
-    def _leverages(self) -> FloatArray:
-        """Leverage of each observation at the parameters, (nodes, channels); NaN if nothing is observed."""
-        sample, cov = self.model.sample, self._at_nodes[1]
-        component = StateSpace(self.model.equation, sample).component
-        noise = self.fitted.sigma2 * sample.ratio
-        spread = np.where(noise > 0, cov[:, component, component] / np.where(noise > 0, noise, 1.0), 1.0)
-        return np.where(np.isfinite(sample.y), spread, np.nan)
 
     @property
     def _leverage(self) -> FloatArray:
-        return self._leverages[self.model.sample.rows]
+        return self.smoother.leverages[self.model.sample.rows]
 
     @property
     def loo_resid(self) -> Any:
@@ -230,7 +135,7 @@ class Smoothed(Transfer):
     @property
     def _loo_resid(self) -> FloatArray:
         sample = self.model.sample
-        read = self._at_nodes[0][:, StateSpace(self.model.equation, sample).component]
+        read = self.smoother.at_nodes[0][:, StateSpace(self.model.equation, sample).component]
         found = (sample.y - read)[sample.rows] / self._free
         return found[:, 0] if found.shape[1] == 1 else found
 
@@ -252,7 +157,3 @@ class Smoothed(Transfer):
         if run not in labels:
             raise SpecificationError(f"run is {run!r}; the groups are {', '.join(map(repr, labels))}")
         return labels.index(run)
-
-    @property
-    def _has_given_noise(self) -> bool:
-        return any(channel.known for channel in self.model.sample.channels) or bool(self.model.equation.intensities)

@@ -313,6 +313,14 @@ class Equation:
         one = np.arange(width) < len(self.derivatives) * len(self.outputs)
         return np.tile(one, len(self.outputs))
 
+    def require_linear(self, what: str) -> None:
+        """Refuse what only linear equations have."""
+        if self.terms:
+            raise SpecificationError(
+                f"{what} is of linear equations; this one has the term {self.terms[0].name}: use simulate(), or "
+                'get_prediction() and forecast() of method="output_error"'
+            )
+
     @property
     def is_fixed(self) -> npt.NDArray[np.bool_]:
         """Which coefficients have known values, shape (n_params,)."""

@@ -133,7 +133,7 @@ class Rows:
             y_origin=y_origin,
             y_unit=y_unit,
         )
-        rows._require_identified(observations.inputs)
+        rows.require_identified(observations.inputs)
         _refuse_exact_repetitions(observations)
         return rows
 
@@ -244,7 +244,7 @@ class Rows:
             raise DataError(f"X[{i}] = {X[i].tolist()} is too far from the observations for floating-point numbers")
         return scaled
 
-    def _require_identified(self, inputs: tuple[str, ...]) -> None:
+    def require_identified(self, inputs: tuple[str, ...]) -> None:
         """Raise if the observations leave a term of the mean undetermined."""
         if not self.n_terms:
             return

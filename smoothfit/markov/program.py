@@ -401,9 +401,10 @@ class Program:
         if self.closed:
             y[constraints[-1:]] = np.nan  # without noise the highest derivative never changes: this one has no information
         plain = replace(self, y=y, ratio=rows, offset=np.zeros_like(rows), group=np.zeros_like(self.group))
-        return plain._log_det_when_still()
+        return plain.log_det_when_still()
 
-    def _log_det_when_still(self) -> float:
+    def log_det_when_still(self) -> float:
+        """log|X'X| of what is diffuse, as no process moves."""
         return float(self._sums(*self._arguments(self._ones, np.ones(1), is_still=True)).log_det[0])
 
     @cached_property

@@ -150,7 +150,7 @@ def factorize_readings(basis: BSplineBasis, x: FloatArray, y: FloatArray, root: 
         x, y, root = x[order], y[order], root[order] if len(root) else root
     x, y, root = np.ascontiguousarray(x), np.ascontiguousarray(y), np.ascontiguousarray(root)
     try:
-        return Factor(*_kernels.absorb_spline_rows(x, y, root, basis.knots, *basis._pieces, basis.degree, deriv, True, w))
+        return Factor(*_kernels.absorb_spline_rows(x, y, root, basis.knots, *basis.lookup, basis.degree, deriv, True, w))
     except _kernels.KernelError as error:
         i = error.args[1] if order is None else int(order[error.args[1]])
         raise outside_error(x if order is None else x[np.argsort(order)], i, basis.domain) from None

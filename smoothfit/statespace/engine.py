@@ -93,12 +93,12 @@ class StateSpaceEngine(ABC):
         """The same with derivatives by all coordinates: (1 + k,) each."""
 
     @abstractmethod
-    def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `_scores` (2, 1 + k), and Hessians (2, k, k) of log_det and of sse; of the reference both may be left out."""
 
     def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As `_curvatures`; derivatives by others than sizes may be left out."""
-        return self._curvatures(whole)
+        """As `curvatures`; derivatives by others than sizes may be left out."""
+        return self.curvatures(whole)
 
     @abstractmethod
     def _at(self, theta: FloatArray) -> Any:
@@ -214,7 +214,7 @@ class StateSpaceEngine(ABC):
         found = np.full(2, np.nan), np.full((2, p), np.nan), np.full((2, p, p), np.nan)
         try:
             whole, jacobian = self._whole(theta)
-            scores, hessians = self._curvatures(whole) if order > 1 and p else (np.array(self._scores(whole)), None)
+            scores, hessians = self.curvatures(whole) if order > 1 and p else (np.array(self._scores(whole)), None)
             found[0][:], found[1][:] = scores[:, 0], scores[:, 1:] @ jacobian
             if hessians is not None:
                 found[2][:] = jacobian.T @ hessians @ jacobian

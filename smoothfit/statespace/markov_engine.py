@@ -145,7 +145,7 @@ class MarkovEngine(StateSpaceEngine):
             found[:, 1 + self.reference] = of_all - found[:, 1 + others] @ self.powers[others] / 2
         return found[0], found[1]
 
-    def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Hessians by central differences of exact scores."""
         return self._differences(whole, np.arange(len(whole)))
 
@@ -162,14 +162,14 @@ class MarkovEngine(StateSpaceEngine):
         return np.array(self._scores(whole, along)), (found + found.swapaxes(1, 2)) / 2
 
     def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As `_curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""
+        """As `curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""
         model = self.specification
         if not model.unknowns:
             return self._differences(whole, np.flatnonzero(self.powers))
         n, k = len(model.hyperparameters), len(whole)
         values, variance = model.split(whole)
         inner = MarkovEngine(model.calibrated(values[n:], variance))
-        scores, hessians = inner._curvatures(whole[: len(inner.coordinates)])
+        scores, hessians = inner.curvatures(whole[: len(inner.coordinates)])
         mine = len(inner.coordinates)
         found, second = np.zeros((2, 1 + k)), np.zeros((2, k, k))
         found[:, : 1 + mine], second[:, :mine, :mine] = scores, hessians

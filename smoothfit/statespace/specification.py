@@ -178,7 +178,7 @@ class Specification:
             known = dict(zip(self.unknowns, numbers.tolist(), strict=True))
             lags = {unknown.series: number * self.scale.x_unit for unknown, number in known.items() if unknown.kind == "lag"}
             later = self if not lags and joint == self.joint else self._moved(lags, joint)
-            self._calibrated[key] = later._divided({u.series: number for u, number in known.items() if u.kind == "scale"})
+            self._calibrated[key] = later.divided({u.series: number for u, number in known.items() if u.kind == "scale"})
         return self._calibrated[key]
 
     def _known(self, part: Correlated, numbers: FloatArray, variance: FloatArray) -> Correlated:
@@ -205,7 +205,7 @@ class Specification:
             found.__dict__.pop(label, None)
         return found
 
-    def _divided(self, scales: dict[str, float]) -> Specification:
+    def divided(self, scales: dict[str, float]) -> Specification:
         """A copy of observations divided by scales: its program reads other y, with other noise, and nothing else."""
         read, program = self.functionals, self.program
         found = copy(self)

@@ -147,7 +147,8 @@ class WienerEngine(StateSpaceEngine):
         others = np.delete(np.arange(len(self.coordinates)), [] if self.reference is None else [self.reference])
         return others, self._directions[others]
 
-    def _curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Scores and Hessians by second-order duals."""
         q, sigma2, k = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0]), len(whole)
         others, directions = self._others
         terms = np.array(second_terms(self.rows, self.order, q, sigma2, directions)[:2])

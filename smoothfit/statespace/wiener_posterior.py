@@ -398,11 +398,12 @@ class WienerPosterior:
             return []
         series = self.observations.series
         series = series if self.rows.sorter is None else series[self.rows.sorter]
-        parts = [
-            Stretch(series[part], one.fitted, one.leverage, one.noise_variance, one._pull, one._slopes)
-            for one, part in zip(records, stretches, strict=True)
-        ]
+        parts = [one.stretch(series[part]) for one, part in zip(records, stretches, strict=True)]
         return offsets_of(parts, len(readings))
+
+    def stretch(self, series: IntArray) -> Stretch:
+        """The observations, of these series, as what offsets of series are found from."""
+        return Stretch(series, self.fitted, self.leverage, self.noise_variance, self._pull, self._slopes)
 
     @property
     def _slopes(self) -> FloatArray:

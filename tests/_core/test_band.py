@@ -107,7 +107,7 @@ def test_streamed_rows_are_stored_rows(degree, n, weighted):
     root = RNG.uniform(0.5, 2, n) if weighted else EMPTY
     for deriv in {0, degree // 2, degree}:
         design = basis.design(x, deriv, sparse=False) * (root[:, None] if weighted else 1.0)
-        R, z, rest = _kernels.absorb_spline_rows(x, y, root, basis.knots, *basis._pieces, degree, deriv, True, degree + 1)
+        R, z, rest = _kernels.absorb_spline_rows(x, y, root, basis.knots, *basis.lookup, degree, deriv, True, degree + 1)
         rhs = y * root if weighted else y
         size = np.abs(design.T @ design).max()
         np.testing.assert_allclose(upper(R).T @ upper(R), design.T @ design, atol=1e-13 * size)
@@ -126,7 +126,7 @@ def test_streamed_rows_in_any_order_are_right():
 def test_stops_are_told_with_their_place():
     basis = sf.BSplineBasis.uniform(0, 1, 6)
     with pytest.raises(_kernels.KernelError) as caught:
-        _kernels.absorb_spline_rows(np.array([0.5, 2.0]), np.ones(2), EMPTY, basis.knots, *basis._pieces, 3, 0, True, 4)
+        _kernels.absorb_spline_rows(np.array([0.5, 2.0]), np.ones(2), EMPTY, basis.knots, *basis.lookup, 3, 0, True, 4)
     assert caught.value.args == ("outside", 1)
     with pytest.raises(_kernels.KernelError) as caught:
         _kernels.absorb_rows(np.ones((2, 3)), np.array([0, K]), np.ones(2), np.zeros((K, W)), np.zeros(K), 0.0)

@@ -257,7 +257,7 @@ def test_other_threads_go_on_during_a_kernel(kind):
     basis = sf.BSplineBasis.uniform(0, 1, 50)
     spline, x = sf.Spline(basis, np.ones(basis.n_basis)), np.random.default_rng(0).random(3_000_000)
     spline(x[:2])
-    kernels, pieces = sf.basis.bspline._kernels, basis._pieces
+    kernels, pieces = sf.basis.bspline._kernels, basis.lookup
     counts = [0]
     before, after = [], []
 

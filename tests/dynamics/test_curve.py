@@ -61,7 +61,7 @@ def test_leave_one_out_residuals_are_those_of_fits_without(swing):
     for row, channel, place in ((0, 0, 0), (40, 0, 40), (20, 1, 100)):  # of velocity, every second node is read
         y = sample.y.copy()
         y[row, channel] = np.nan
-        mean = swing._smoothed(sample.with_readings(y))[0]
+        mean = swing.smoother.states(sample.with_readings(y))[0]
         assert curve.loo_resid[place] == pytest.approx(sample.y[row, channel] - mean[row, channel], rel=1e-6, abs=1e-8)
     if swing.method == "output_error":  # the initial state is all that is free
         assert curve.edf == pytest.approx(2, rel=1e-9)
@@ -182,7 +182,7 @@ def test_left_out_readings_are_predicted_at_the_estimates(method):
     t = np.arange(40) * 0.1
     y = np.exp(-t) + 0.05 * rng.standard_normal(40)
     res = sf.DerivativeRegression(y, t, intercept=False).fit(method)
-    sample, values = res.model.sample, res._values
+    sample, values = res.model.sample, res.smoother.estimate
     space = StateSpace(res.model.equation, sample)
     sigma2, left_out = values.sigma2[space.unknown], []
     for i in range(len(t)):

@@ -144,7 +144,7 @@ def test_the_curve_goes_on_with_the_input(intersample):
     np.testing.assert_allclose(fitted.predict(fine[:1246]), y[:1246], atol=1e-7)
     np.testing.assert_allclose(fitted.forecast(fine[1250::5], coarse[250:])["mean"], y[1250::5], atol=1e-7)
     np.testing.assert_allclose(
-        fitted.simulate(coarse[:250], fine[:1250:5], initial=[y[0], *fitted._at_nodes[0][0, 1:]]), y[:1250:5], atol=1e-7
+        fitted.simulate(coarse[:250], fine[:1250:5], initial=[y[0], *fitted.smoother.at_nodes[0][0, 1:]]), y[:1250:5], atol=1e-7
     )
     assert fitted.curve().highest_derivative == 0
     assert list(fitted.states()) == ["y", "se(y)"]

@@ -51,7 +51,7 @@ def test_bands_hold_their_level_of_paths_with_drawn_parameters(fit):
     times = np.array([1.0, 7.77, 15.9, 16.5, 18.0])
     prediction = fit.get_prediction(times)
     sample, at, *_ = fit._asked(times, 0, None, None)
-    parts = [(*fit._component(sample, at, 0, 0, values=v), v.sigma2[0]) for v in drawn(fit, 1500, np.random.default_rng(0))]
+    parts = [(*fit.smoother.component(sample, at, 0, 0, values=v), v.sigma2[0]) for v in drawn(fit, 1500, np.random.default_rng(0))]
     means, variances = np.array([p[0] for p in parts]), np.array([p[1] for p in parts])
     noises = np.array([p[2] for p in parts])[:, None]
     for alpha in (0.05, 0.32):
@@ -102,7 +102,7 @@ def test_what_is_added_is_the_delta_term_of_an_equation_that_is_solved_by_hand()
 def test_standard_errors_stay_those_at_the_estimates_and_intervals_widen(fit):
     prediction = fit.get_prediction(GRID)
     sample, at, *_ = fit._asked(GRID, 0, None, None)
-    cov = fit._smoothed(sample)[1]
+    cov = fit.smoother.states(sample)[1]
     np.testing.assert_array_equal(prediction.se_mean, np.sqrt(cov[at, 0, 0]))
     assert (half_width(prediction) > 1.9599 * prediction.se_mean).all()
     assert (half_width(prediction, obs=True) > 1.9599 * prediction.se_obs).all()
@@ -182,7 +182,7 @@ def test_a_variance_near_zero_leaves_forecasts_finite():
     cov[3, 3] = 1.0
     found = replace(res.fitted, q=np.array([1e-12]), noise=noise)
     near_zero = type(res)(replace(res._fit, found=found, cov=cov))
-    assert np.abs(near_zero._steps[:, 3:]).max() <= LARGEST
+    assert np.abs(near_zero.smoother.steps[:, 3:]).max() <= LARGEST
     ahead = near_zero.forecast(t[-1] + 0.1 * np.arange(1, 21), np.zeros(20))
     assert np.isfinite(ahead.to_numpy()).all()
     assert (ahead["mean_ci_upper"] > ahead["mean_ci_lower"]).all()

@@ -99,6 +99,11 @@ class Fitted:
     way_back: FloatArray | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_noise(self) -> npt.NDArray[np.bool_]:
+        """Which of params are noises, (k + noises,)."""
+        return np.arange(len(self.theta) + len(self.noise)) >= len(self.theta)
+
     def row_scores(self) -> RowScores | None:
         """Scores of the rows; None if the method has none."""
         return self.by_row() if callable(self.by_row) else self.by_row
