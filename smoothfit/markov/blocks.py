@@ -29,6 +29,7 @@ from .priors import (
     TensionSpline,
 )
 from .process import Prior
+from .response import Filtered
 
 TABLE, HARMONIC, ROTATION = 0, 6, 7  # as in processes.hpp
 KINDS: dict[type[Prior], int] = {
@@ -73,7 +74,7 @@ def blocks_of(terms: Iterable[Prior], x_unit: float) -> tuple[Block, ...]:
     """Of the prior, the first of the terms, and of noise processes; x is measured in `x_unit`."""
     found, at = [], 0
     for t, term in enumerate(terms):
-        for prior in term.components:
+        for prior in (term,) if isinstance(term, Filtered) else term.components:
             kind, n = KINDS.get(type(prior), TABLE), len(prior.hyperparameters)
             place = at if n or kind == TABLE else -1
             if isinstance(prior, Seasonal) and kind == HARMONIC:
@@ -106,16 +107,19 @@ def table(
     def at(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
         return (*prior.matrices(dt, values[mine], x_unit, integral), prior.start(values[mine], x_unit).covariance)
 
+    slopes = []
+    for d, i in reversed(list(enumerate(free, 1))):  # the last, a response time, makes what the others leave as it is
+        if mine.start <= i < mine.stop:
+            moved = values.astype(complex)
+            moved[i] *= 1 + 1j * COMPLEX_STEP
+            slopes.append((d, at(moved)))
     real = at(values)
     wide = tuple(np.zeros((*matrix.shape, width)) for matrix in real)
     for array, matrix in zip(wide, real, strict=True):
         array[..., 0] = matrix
-    for d, i in enumerate(free):
-        if mine.start <= i < mine.stop:
-            moved = values.astype(complex)
-            moved[i] *= 1 + 1j * COMPLEX_STEP
-            for array, matrix in zip(wide, at(moved), strict=True):
-                array[..., 1 + d] = matrix.imag / COMPLEX_STEP
+    for d, slope in slopes:
+        for array, matrix in zip(wide, slope, strict=True):
+            np.divide(matrix.imag, COMPLEX_STEP, out=array[..., d])
     size = wide[0].shape[1]
     for j, waiting in enumerate(() if waits is None else waits.T, size - prior.late):
         wide[0][waiting, j] = wide[1][waiting, j] = wide[1][waiting, :, j] = 0.0

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from .._validation import FloatArray
-from .discretize import discretize
-from .process import AMPLITUDE, LENGTH, PERIOD, AnyArray, Hyperparameter, Prior, Start, given_or_none
+from .equation import AnyArray, Equation
+from .process import AMPLITUDE, LENGTH, PERIOD, Hyperparameter, Prior, Start, given_or_none
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,18 @@ class StochasticCycle(Prior):
         """The stationary law: both components have the variance amplitude^2."""
         return Start(np.zeros((2, 0)), np.eye(2) * self._values(values)[2] ** 2)
 
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """One equation, of the cycle and its conjugate."""
+        w, decay = 2 * np.pi / values[0], 1 / values[1]
+        intensity = 2 * decay * values[2] ** 2
+        return (Equation(np.array([[-decay, w], [-w, -decay]]), np.eye(2), np.array([intensity, intensity])),)
+
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Closed forms; with the integral by the matrix exponential."""
-        w, decay, variance = 2 * np.pi / values[0], 1 / values[1], values[2] ** 2
         if integral:
-            unit = float((w + decay).real)
-            system = np.array([[0.0, 1.0, 0.0], [0.0, -decay / unit, w / unit], [0.0, -w / unit, -decay / unit]])
-            d = discretize(system, np.eye(3)[:, 1:], dt * unit)
-            scale = np.array([1 / unit, 1.0, 1.0])
-            T = d.T * (scale[:, None] / scale)
-            return T, (d.Q[0] + d.Q[1]) * np.outer(scale, scale) * (2 * decay * variance / unit)
+            (equation,) = self.equations(values, x_unit)
+            return equation.integrated(self.readout(0, x_unit)).matrices(dt)
+        w, decay, variance = 2 * np.pi / values[0], 1 / values[1], values[2] ** 2
         size, spread = np.exp(-decay * dt), -np.expm1(-2 * decay * dt) * variance
         along, across = size * np.cos(w * dt), size * np.sin(w * dt)
         T = np.stack([np.stack([along, across], axis=-1), np.stack([-across, along], axis=-1)], axis=-2)

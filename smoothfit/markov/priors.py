@@ -34,6 +34,7 @@ import numpy as np
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from .cycle import StochasticCycle
+from .equation import AnyArray
 from .matern import MaternState
 from .process import (
     AMPLITUDE,
@@ -41,7 +42,6 @@ from .process import (
     LENGTH,
     PERIOD,
     RATIO,
-    AnyArray,
     Chain,
     Hyperparameter,
     Prior,

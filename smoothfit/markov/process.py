@@ -7,21 +7,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from .._validation import FloatArray, check_positive, is_zero
 from ..errors import SpecificationError
 from ..observations import derivative_label
-from .discretize import discretize
+from .equation import AnyArray, Equation
 
-AnyArray = npt.NDArray[Any]
 LENGTH, PERIOD, AMPLITUDE, INTENSITY, RATIO = "length", "period", "amplitude", "intensity", "ratio"
 RESPONSE = "response"  # a time over which an instrument responds, zero if it does at once
 
@@ -193,16 +191,31 @@ class Prior(ABC):
         """How many components of the state, the last ones, start at the first observation of them, not at the first x."""
         return 0
 
-    def with_component(self, part: Prior) -> Prior:
-        """Return the prior with another part of the curve, which comes last in the state of the curve.
+    def with_components(self, parts: Sequence[Prior]) -> Prior:
+        """Return the prior with a sum of others as the curve.
 
         Examples
         --------
         >>> import smoothfit as sf
-        >>> sf.priors.Polynomial(1).with_component(sf.priors.OrnsteinUhlenbeck()).dim
-        3
+        >>> sf.priors.Polynomial(1).with_components([sf.priors.Polynomial(2), sf.priors.OrnsteinUhlenbeck()]).dim
+        4
         """
-        return self + part
+        return sum_of(parts)
+
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """Return independent stochastic differential equations of the state, in its order; none if it has no such equation.
+
+        `values` are all hyperparameters, with x measured in `x_unit`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> (equation,) = sf.priors.IntegratedWiener(2).equations(np.array([3.0]), 1.0)
+        >>> print(equation.system, equation.entry.ravel(), equation.intensities)  # f'' is white noise
+        [[0. 1.]
+         [0. 0.]] [0. 1.] [3.]
+        """
+        return ()
 
     @property
     def level(self) -> FloatArray | None:
@@ -260,9 +273,6 @@ def taylor_matrices(dt: FloatArray, dim: int) -> tuple[FloatArray, FloatArray]:
     return T, Q
 
 
-Discretisation = Callable[[AnyArray, AnyArray, int], tuple[AnyArray, AnyArray]]
-
-
 class Chain(Prior):
     """A prior of state (f, f', ..., f^(d-1)), driven by white noise in f^(d)."""
 
@@ -310,67 +320,18 @@ class Chain(Prior):
         """Component `deriv` of the state."""
         return np.asarray(np.eye(self.dim)[deriv])
 
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """One equation, that of f^(d), as a system of first order."""
+        rate, d = self.rate(values), self.dim
+        own = np.asarray(self.companion(values) * rate ** np.arange(d, 0, -1))
+        system = np.eye(d, k=1, dtype=own.dtype)
+        system[-1] = own
+        return (Equation(system, np.eye(d)[:, -1:], np.array([self.intensity(values)])),)
+
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """By the matrix exponential in dimensionless time."""
-        return self.driving(dt, values, integral, (), discrete_chain)
-
-    def driving(
-        self, dt: FloatArray, values: AnyArray, integral: bool, filters: Sequence[tuple[int, Any]], discrete: Discretisation
-    ) -> tuple[AnyArray, AnyArray]:
-        """Return T and Q of the state and, below it, of z with tau z' + z = f^(k) for filters (k, tau); z = f^(k) if tau is zero.
-
-        `discrete` is `discrete_chain`, or returns what that would.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> from smoothfit.markov.process import discrete_chain
-        >>> prior = sf.priors.IntegratedWiener(1)
-        >>> T, Q = prior.driving(np.array([1.0]), np.array([1.0]), False, [(0, 2.0)], discrete_chain)
-        >>> T[0].round(4)  # of (f, z): z keeps exp(-1 / 2)
-        array([[1.    , 0.    ],
-               [0.3935, 0.6065]])
-        """
-        rate, first = _real_if_constant(self.rate(values)), int(integral)
-        size, last = first + self.dim + len(filters), first + self.dim - 1
-        own = _real_if_constant(np.concatenate([np.zeros(first), self.companion(values)]))
-        filters = [(k, _real_if_constant(tau) * rate) for k, tau in filters]
-        system = np.zeros((size, size), dtype=np.result_type(own, *(z for _, z in filters)))
-        system[:last, 1 : last + 1] = np.eye(last)
-        system[last, : last + 1] = own
-        for j, (k, z) in enumerate(filters, last + 1):
-            if z != 0:
-                system[j, [first + k, j]] = np.array([1.0, -1.0]) / z
-        T, Q = discrete(system, dt * rate, last)
-        for j, (k, z) in enumerate(filters, last + 1):
-            if z == 0:
-                T, Q = T.copy(), Q.copy()
-                T[:, j], Q[:, j] = T[:, first + k], Q[:, first + k]
-                Q[:, :, j] = Q[:, :, first + k]
-        scale = rate ** np.array([*range(last + 1), *(first + k for k, _ in filters)])
-        across = scale[:, None] / scale
-        return T * across, Q * (np.outer(scale, scale) * (self.intensity(values) * rate ** (-1 - 2 * last)))
-
-
-def _real_if_constant(value: Any) -> Any:
-    """A number or an array, real if it has no imaginary part: derivatives along what it does not depend on."""
-    return value if np.any(np.imag(value)) else np.real(value)
-
-
-def discrete_chain(system: AnyArray, z: AnyArray, last: int) -> tuple[AnyArray, AnyArray]:
-    """T and Q of x' = A x + e (white noise of intensity one), e of component `last`, over steps z.
-
-    Steps may have a small imaginary part; `discretize` takes real ones: z = |z| (1 + i c) with one c is a change of A.
-    """
-    entry = np.eye(len(system))[:, last : last + 1]
-    lengths = np.asarray(z.real, dtype=np.float64)
-    if not np.iscomplexobj(z):
-        d = discretize(system, entry, lengths)
-        return d.T, d.Q[0]
-    turn = z.imag[0] / z.real[0] if len(z) else 0.0
-    factor = 1 + 1j * turn
-    d = discretize(system * factor, entry, lengths)
-    return d.T, d.Q[0] * factor
+        """By the matrix exponential, exact for any step."""
+        (equation,) = self.equations(values, x_unit)
+        return (equation.integrated(self.readout(0, x_unit)) if integral else equation).matrices(dt)
 
 
 @dataclass(frozen=True)
@@ -430,6 +391,11 @@ class Sum(Prior):
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
         """Rows of the terms joined, so that the curve is their sum."""
         return np.concatenate([term.readout(deriv, x_unit) for term in self.terms])
+
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """Those of the terms, which have none or all of them one."""
+        found = [term.equations(own, x_unit) for term, own in zip(self.terms, split_values(self.terms, values), strict=True)]
+        return tuple(equation for own in found for equation in own) if all(found) else ()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """Law of the states of the terms, independent of each other."""

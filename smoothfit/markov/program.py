@@ -296,6 +296,7 @@ class Program:
                     sizes = [at + i for i, p in enumerate(component.hyperparameters) if p.kind in (INTENSITY, AMPLITUDE)]
                     still[sizes] = 0.0
                 at += n
+            at += term.late
         both = [replace(self, unknown=k, without_effects=True).sums(still, variance, free, slopes).log_det for k in (None, 0)]
         return both[0] - both[1]
 
@@ -442,6 +443,9 @@ class Program:
                     labels.append(label or component.naming(parts))
                     trends += [] if label or component.level is None else labels[-1:]
                 at += component.dim
+            late = [term.dim - term.late + j for j in range(term.late) if mask >> (at + j) & 1]
+            labels += [term.naming(late)] if late else []
+            at += term.late
         first_effect = self.n_states - self.n_effects
         found = [name for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
         labels += [name if name.startswith("bias.") else f"the coefficient of {name}" for name in found]

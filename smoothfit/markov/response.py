@@ -4,8 +4,9 @@ An instrument with response time tau that observes f^(k) shows z, the solution o
 
     tau z' + z = f^(k).
 
-Beside a prior of state (f, ..., f^(d-1)) this is a linear stochastic differential equation of d + 1 states, whose transition and
-noise over steps of any length are exact. `Filtered` is the prior with such a state for each instrument.
+Beside a prior that is a linear stochastic differential equation, or a sum of such priors, this is one of as many states more as
+there are filters, whose transition and noise over steps of any length are exact. `Filtered` is the prior with these states. What z
+gathers over a step is the sum of what it gathers of each part of the curve.
 
 z is diffuse at the first observation of its series: to what the instrument was exposed before is not known, and a stationary start
 would be wrong for one that was just switched on. It costs one observation. A flat density of z at an earlier x would be one of
@@ -18,11 +19,13 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from .process import RESPONSE, AnyArray, Chain, Hyperparameter, Prior, Start, discrete_chain, split_values
-from .trend import Trend
+from .equation import AnyArray, Equation
+from .process import AMPLITUDE, INTENSITY, RESPONSE, Hyperparameter, Prior, Start, names_of, start_together, sum_of
+from .seasonal import DummySeasonal, turn
 
 __all__ = ["Filtered", "Response", "with_responses"]
 
@@ -45,27 +48,35 @@ class Response(NamedTuple):
     time: float | None
 
 
-class Filtered(Prior):
-    """A prior of a curve, one or several chains, and below its state the outputs of some filters.
+class Units(NamedTuple):
+    """T of steps (n, M, M), and of each equation the places in the state (m,) and Q (p, n, m, m) for noises of intensity one."""
 
-    The output of a filter is the sum of what it makes of each chain, which are states of their own.
-    """
+    T: AnyArray
+    parts: list[tuple[npt.NDArray[np.int64], AnyArray]]
+
+
+class Filtered(Prior):
+    """A prior of a curve, which may be a sum, and below its state the outputs of some filters of it."""
 
     label: ClassVar[str] = "filtered"
 
     def __init__(self, curve: Prior, responses: Sequence[Response]):
         self._curve = curve
-        self._chains = [part for part in curve.components if isinstance(part, Chain)]
         self.responses = tuple(responses)
-        self._last: tuple[tuple[bytes, bytes], tuple[AnyArray, AnyArray]] | None = None
+        self._kept: tuple[bytes, Units] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_last": None}
+        return self.__dict__ | {"_kept": None}
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The kind of the curve's prior."""
-        return (self._curve.label,)
+        """Those of the parts of the curve."""
+        return names_of(self._curve.components)
+
+    @property
+    def components(self) -> tuple[Prior, ...]:
+        """The priors of which the curve is a sum."""
+        return self._curve.components
 
     @property
     def curve(self) -> Prior:
@@ -74,8 +85,8 @@ class Filtered(Prior):
 
     @property
     def late(self) -> int:
-        """One state for each filter of each chain."""
-        return len(self.responses) * len(self._chains)
+        """One state for each filter."""
+        return len(self.responses)
 
     @property
     def dim(self) -> int:
@@ -90,9 +101,8 @@ class Filtered(Prior):
     @property
     def level(self) -> FloatArray | None:
         """Of the curve; filters of values show the same constant."""
-        mine, shown = self._curve.level, np.zeros(self.late)
-        shown[: len(self.responses)] = [float(one.deriv == 0) for one in self.responses]
-        return None if mine is None else np.append(mine, shown)
+        mine = self._curve.level
+        return None if mine is None else np.append(mine, [float(one.deriv == 0) for one in self.responses])
 
     @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
@@ -109,58 +119,77 @@ class Filtered(Prior):
         names = [one.name for one in self.responses]
         if name not in names:
             return self.readout(deriv, x_unit)
-        row = np.zeros(self.dim)
-        row[self._curve.dim + names.index(name) :: len(names)] = 1.0
-        return row
+        return np.asarray(np.eye(self.dim)[self._curve.dim + names.index(name)])
 
-    def with_component(self, part: Prior) -> Filtered:
-        """The prior with another part of the curve."""
-        return Filtered(self._curve.with_component(part), self.responses)
+    def with_components(self, parts: Sequence[Prior]) -> Filtered:
+        """The same filters of another curve."""
+        return Filtered(sum_of(parts), self.responses)
+
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """Those of the curve, each with what the filters make of it, of which the outputs are the sum."""
+        found, at, times = [], 0, list(values[len(values) - self.late :])
+        rows = [self._curve.readout(one.deriv, x_unit) for one in self.responses]
+        for equation in self._curve.equations(values[: len(values) - self.late], x_unit):
+            here = slice(at, at + len(equation.system))
+            found.append(equation.filtered([row[here] for row in rows], times))
+            at = here.stop
+        return tuple(found)
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """That of the curve; outputs are diffuse, and those of the first chain take this up."""
-        k, own = len(self.responses), self._values(values)
-        diffuse, covariance = self._curve.start(own[: len(own) - k], x_unit)
-        D, free = diffuse.shape
-        directions, known = np.zeros((self.dim, free + k)), np.zeros((self.dim, self.dim), dtype=covariance.dtype)
-        directions[:D, :free], directions[D : D + k, free:], known[:D, :D] = diffuse, np.eye(k), covariance
-        return Start(directions, known)
+        """That of the curve; outputs are diffuse."""
+        own = self._values(values)
+        diffuse = Start(np.eye(self.late), np.zeros((self.late, self.late)))
+        return start_together([self._curve.start(own[: len(own) - self.late], x_unit), diffuse])
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """By the matrix exponential in dimensionless time, of each chain and its filters together."""
-        k, D = len(self.responses), self._curve.dim
-        links = [(one.deriv, time) for one, time in zip(self.responses, values[len(values) - k :], strict=True)]
-        if len(self._chains) == 1:
-            return self._chains[0].driving(dt, values[: len(values) - k], integral, links, self._discrete)
-        given = split_values(self._chains, values[: len(values) - k])
-        size, at, whole = int(integral) + self.dim, int(integral), []
-        for j, (chain, own) in enumerate(zip(self._chains, given, strict=True)):
-            below = int(integral) + D + k * j
-            places = np.array([*range(int(integral)), *range(at, at + chain.dim), *range(below, below + k)])
-            parts = chain.driving(dt, own, integral, links, discrete_chain)
-            both = np.zeros((2, len(dt), size, size), dtype=np.result_type(*parts))
-            both[:, :, places[:, None], places] = parts
-            whole.append(both)
-            at += chain.dim
-        T, Q = np.sum(whole, axis=0)
-        if integral:
-            T[:, 0, 0] = 1.0
+        """By matrix exponentials of each part of the curve with what the filters make of it."""
+        curve = self._curve.equations(values[: len(values) - self.late], x_unit)
+        sizes = [equation.intensities for equation in curve]
+        T, parts = self._units(dt, values, x_unit, int(integral))
+        Q = np.zeros(T.shape, dtype=np.result_type(*sizes, *(spread for _, spread in parts)))
+        for (places, spread), size in zip(parts, sizes, strict=True):
+            Q[:, places[:, None], places] += np.tensordot(size, spread, 1)
         return T, Q
 
-    def _discrete(self, system: AnyArray, z: AnyArray, last: int) -> tuple[AnyArray, AnyArray]:
-        """As `discrete_chain`; real matrices are kept until others are asked for: sizes and noise leave them as they are."""
-        if np.iscomplexobj(system) or np.iscomplexobj(z):
-            return discrete_chain(system, z, last)
-        key, kept = (system.tobytes(), z.tobytes()), self._last
-        if kept is None or kept[0] != key:
-            kept = self._last = key, discrete_chain(system, z, last)
-        return kept[1]
+    def _units(self, dt: FloatArray, values: AnyArray, x_unit: float, first: int) -> Units:
+        """For noises of intensity one; real matrices are kept until others are asked for, as sizes do not change them."""
+        shape = values[[p.kind not in (INTENSITY, AMPLITUDE) for p in self.hyperparameters]]
+        key = dt.tobytes() + np.append(shape.real, [x_unit, first]).tobytes()
+        is_real = not np.any(np.imag(shape))
+        if is_real and self._kept is not None and self._kept[0] == key:
+            return self._kept[1]
+        found = self._discrete(self.equations(values.real if is_real else values, x_unit), dt, x_unit, first)
+        self._kept = key, Units(found.T.real, [(places, spread.real) for places, spread in found.parts])
+        return found
+
+    def _discrete(self, equations: Sequence[Equation], dt: FloatArray, x_unit: float, first: int) -> Units:
+        """For noises of intensity one; the integral of the curve comes first if `first` is one."""
+        k, at, shown, found = self.late, first, self._curve.readout(0, x_unit), []
+        size = first + self.dim
+        T = np.zeros((len(dt), size, size), dtype=np.result_type(*(equation.system for equation in equations)))
+        for equation in equations:
+            d = len(equation.system) - k
+            places = np.array([*range(first), *range(at, at + d), *range(size - k, size)])
+            own = shown[at - first : at - first + d]
+            T[:, places[:, None], places], spread = (equation.integrated(own) if first else equation).discrete(dt)
+            found.append((places, spread))
+            if equation.frequency:
+                sine, cosine = turn(equation.frequency * dt)
+                T[:, [at, at + 1], [at + 1, at]] *= (sine != 0)[:, None]
+                T[:, [at, at + 1], [at, at + 1]] *= (cosine != 0)[:, None]
+            at += d
+        for j, response in enumerate(self.responses):
+            if equations[0].system[j - k, j - k] == 0:  # responds at once
+                row = np.append(np.zeros(first), self.readout(response.deriv, x_unit))
+                T[:, j - k] = row @ T
+                for places, spread in found:
+                    spread[..., j - k, :] = row[places] @ spread
+                    spread[..., j - k] = spread @ row[places]
+        return Units(T, found)
 
     def naming(self, parts: Sequence[int]) -> str:
-        """The curve, or the output of an instrument."""
-        below = [(part - self._curve.dim) % len(self.responses) for part in parts if part >= self._curve.dim]
-        found = [f"the response of {self.responses[j].name!r}" for j in below]
-        return " and ".join(([repr(self._curve)] if len(found) < len(parts) else []) + found)
+        """Outputs of instruments."""
+        return " and ".join(f"the response of {self.responses[part - self._curve.dim].name!r}" for part in parts)
 
     def __repr__(self) -> str:
         return repr(self._curve)
@@ -170,9 +199,11 @@ def with_responses(prior: Prior, responses: Sequence[Response]) -> Prior:
     """The prior with the outputs of instruments that respond slowly, if there are any."""
     if not responses or isinstance(prior, Filtered):
         return prior
-    if not isinstance(prior, Chain) or isinstance(prior, Trend):
-        raise SpecificationError(
-            f"{responses[0].name!r} has response_time=, which {prior!r} does not support; use order=, or a prior by itself: "
-            "IntegratedWiener, Matern, OrnsteinUhlenbeck, IntegratedOrnsteinUhlenbeck, TensionSpline or DampedOscillator"
-        )
+    for part in prior.components:
+        if not part.equations(np.ones(len(part.hyperparameters)), 1.0):
+            remedy = "use Seasonal" if isinstance(part, DummySeasonal) else "use a prior of sf.priors, such as LinearSDE"
+            raise SpecificationError(
+                f"{responses[0].name!r} has response_time=, which {part!r} does not support: it has steps, but no differential "
+                f"equation; {remedy}"
+            )
     return Filtered(prior, responses)

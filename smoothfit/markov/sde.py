@@ -9,10 +9,9 @@ from scipy.linalg import solve_continuous_lyapunov
 
 from .._validation import FloatArray, frozen
 from ..errors import SpecificationError
-from .discretize import discretize
+from .equation import AnyArray, Equation
 from .process import (
     INTENSITY,
-    AnyArray,
     Hyperparameter,
     Prior,
     Start,
@@ -128,14 +127,14 @@ class LinearSDE(Prior):
         covariance = solve_continuous_lyapunov(self.A * x_unit, -self._entry @ self._entry.T)
         return Start(np.zeros((d, 0)), (covariance + covariance.T) / 2 * self._values(values)[0])
 
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """One equation, with all noises that drive it."""
+        return (Equation(self.A * x_unit, self._entry, np.full(self._entry.shape[1], values[0])),)
+
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Transition and noise of steps, by the matrix exponential (Van Loan 1978)."""
-        system, entry = self.A * x_unit, self._entry
-        if integral:
-            system = np.block([[np.zeros((1, 1)), self.H[None]], [np.zeros((self.dim, 1)), system]])
-            entry = np.vstack([np.zeros(entry.shape[1]), entry])
-        d = discretize(system, entry, dt)
-        return d.T, d.Q.sum(axis=0) * values[0]
+        (equation,) = self.equations(values, x_unit)
+        return (equation.integrated(self.H) if integral else equation).matrices(dt)
 
     def __repr__(self) -> str:
         return f"LinearSDE(dim={self.dim})"

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from .._validation import EPS, FloatArray, check_flag, check_order, check_positive
 from ..errors import SpecificationError
+from .equation import AnyArray, Equation
 from .process import (
     INTENSITY,
-    AnyArray,
     Hyperparameter,
     Prior,
     Start,
@@ -208,6 +208,17 @@ class Seasonal(Prior):
             "lower harmonics=)"
         )
 
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """One equation for each harmonic, in the order of the state."""
+        found = []
+        for k, w in zip(self.order, self.frequencies(x_unit).tolist(), strict=True):
+            q = values[(k - 1) * self.separate]
+            if self.smooth:
+                found.append(Equation(np.array([[0.0, 1.0], [-w * w, 0.0]]), np.eye(2)[:, 1:], np.array([2 * w * w * q]), w))
+            else:
+                found.append(Equation(np.array([[0.0, w], [-w, 0.0]]), np.eye(2), np.array([q, q]), w))
+        return tuple(found)
+
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Transition and noise of steps, in closed form for each harmonic."""
         matrices = _resonator if self.smooth else _rotation
@@ -331,7 +342,7 @@ def _remainder(z: FloatArray, first: int) -> FloatArray:
 def _resonator(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
     """T and Q of (integral of g, g, g'), g'' = -w^2 g + white noise of intensity 2 w^2: (n, 3, 3)."""
     z = w * dt
-    sine, cosine = _turn(z)
+    sine, cosine = turn(z)
     T, Q = np.zeros((2, len(dt), 3, 3))
     T[:, 0, 0] = 1.0
     T[:, 0, 1], T[:, 0, 2] = sine / w, _remainder(z, 2) / w**2
@@ -370,7 +381,7 @@ def spread_harmonics(count: int) -> tuple[int, ...]:
 def _rotation(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
     """T and Q of (integral of g, g, h), g' = w h + white noise, h' = -w g + white noise, of intensities one: (n, 3, 3)."""
     z = w * dt
-    sine, cosine = _turn(z)
+    sine, cosine = turn(z)
     T, Q = np.zeros((2, len(dt), 3, 3))
     T[:, 0, 0] = 1.0
     T[:, 0, 1], T[:, 0, 2] = sine / w, _remainder(z, 2) / w
@@ -382,7 +393,7 @@ def _rotation(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
     return T, Q
 
 
-def _turn(z: FloatArray) -> tuple[FloatArray, FloatArray]:
+def turn(z: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Sine and cosine. At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start."""
     rounding = EPS * np.maximum(z, 4.0)
     sine, cosine = (np.where(np.abs(value) <= rounding, 0.0, value) for value in (np.sin(z), np.cos(z)))

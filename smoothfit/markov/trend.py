@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .._validation import FloatArray
+from .equation import AnyArray, Equation
 from .process import (
     INTENSITY,
     LENGTH,
-    AnyArray,
     Chain,
     Hyperparameter,
     Start,
@@ -49,6 +49,23 @@ class Trend(Chain):
     def intensity(self, values: AnyArray) -> Any:
         """Intensity of the white noise in the derivative of the slope."""
         return values[1]
+
+    def level_noise(self, values: AnyArray, x_unit: float) -> Any:
+        """Return the intensity of the noise of the level, with x measured in `x_unit`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> float(sf.priors.LocalLinearTrend().level_noise(np.array([2.0, 3.0]), 1.0))
+        2.0
+        """
+        return values[0]
+
+    def equations(self, values: AnyArray, x_unit: float) -> tuple[Equation, ...]:
+        """One equation, of level and slope with noise in both."""
+        (own,) = super().equations(values, x_unit)
+        entry, intensities = np.eye(2)[:, ::-1], np.append(own.intensities, self.level_noise(values, x_unit))
+        return (own._replace(entry=entry, intensities=intensities),)
 
 
 @dataclass(frozen=True)
@@ -125,6 +142,10 @@ class LocalLinearTrend(Trend):
         """
         return 0.0 if self.step is None else (self.step / x_unit) ** 2 / 6
 
+    def level_noise(self, values: AnyArray, x_unit: float) -> Any:
+        """Its own intensity, and what it shares with the slope."""
+        return values[0] + self.shared(x_unit) * values[1]
+
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """Diffuse law: the first level and slope are unrestricted."""
         return Start(np.eye(2), np.zeros((2, 2)))
@@ -132,7 +153,7 @@ class LocalLinearTrend(Trend):
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Closed forms: those of the smoothing spline, with the noise of the level."""
         T, Q = taylor_matrices(dt, 2 + integral)
-        return T, _with_level_noise(Q * values[1], dt, values[0] + self.shared(x_unit) * values[1])
+        return T, _with_level_noise(Q * values[1], dt, self.level_noise(values, x_unit))
 
 
 @dataclass(frozen=True)
@@ -195,11 +216,6 @@ class DampedTrend(Trend):
         """A diffuse level and the stationary law of the slope."""
         values = self._values(values)
         return Start(np.eye(2)[:, :1], np.diag([0.0, 1.0]) * (values[1] / (2 * values[2])))
-
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """By the matrix exponential, with the noise of the level."""
-        T, Q = super().matrices(dt, values, x_unit, integral)
-        return T, _with_level_noise(Q, dt, values[0])
 
 
 def _with_level_noise(Q: AnyArray, dt: FloatArray, intensity: Any) -> AnyArray:

@@ -189,7 +189,7 @@ def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
 def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[str] = ()) -> None:
     """Raise if a series has an unknown bias, scale or lag, a response time or growing noise that a model does not support."""
     for reading in readings:
-        if reading.is_filtered:
+        if reading.is_filtered and "response_time" not in supported:
             raise SpecificationError(
                 f"{reading.name!r} has response_time=, which {model} does not support; fit it by SmoothingSpline, or, if the "
                 "response is fast beside the changes of the curve, pass the response time as a known lag="

@@ -11,7 +11,7 @@ from .._entry import warn
 from .._validation import FloatArray, check_finite, described, shown, to_floats
 from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
 from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal
-from ..markov.process import Prior, sum_of
+from ..markov.process import Prior
 from ..markov.program import Functionals
 from ..observations import Observations
 from ..observations.abscissa import Points
@@ -62,7 +62,7 @@ def with_harmonics(prior: Prior, observations: Observations) -> Prior:
             return component
         return component.chosen(len(Phases(observations.points, component.period).distinct), len(observations))
 
-    return sum_of([chosen(component) for component in prior.components])
+    return prior.with_components([chosen(component) for component in prior.components])
 
 
 def told_apart(prior: Prior, observed: Callable[[], Functionals], points: Points, x_unit: float) -> Prior:
@@ -76,7 +76,7 @@ def told_apart(prior: Prior, observed: Callable[[], Functionals], points: Points
         rows = read.process[:, at : at + component.dim]
         at += component.dim
         found.append(component.as_told(start, end, read.kind, rows, x_unit) if isinstance(component, Seasonal) else component)
-    return sum_of(found)
+    return prior.with_components(found)
 
 
 def lacks_harmonics(prior: Prior, observations: Observations) -> bool:

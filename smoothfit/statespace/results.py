@@ -140,7 +140,7 @@ class SmoothingSplineResults(Estimated):
         """
         check_choice(parameters, "parameters", ("integrated", "fixed"))
         refuse_resolution(self.observations.readings, "a stream")
-        refuse_estimates(self.observations.readings, "a stream", ("bias", *CALIBRATED))
+        refuse_estimates(self.observations.readings, "a stream", ("bias", "response_time", *CALIBRATED))
         nodes = None
         if parameters == "integrated" and not self.parameter_posterior.is_single:
             engine, kept = cast(Any, self.engine), self.parameter_posterior.reduced()

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
+from ..markov.equation import AnyArray
 from ..markov.priors import IntegratedWiener, Polynomial
-from ..markov.process import AnyArray, Start
+from ..markov.process import Start
 from ..markov.program import VALUE
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
@@ -60,7 +61,7 @@ def changes_of(specification: Specification, values: FloatArray, variance: Float
     """
     if specification.period is not None:
         return []
-    with_jump = specification.with_prior(specification.prior.with_component(Jump()))
+    with_jump = specification.with_prior(specification.prior.with_components([*specification.prior.components, Jump()]))
     adjoint = with_jump.program.adjoint(values, variance)
     n_start = with_jump.n_diffuse - len(with_jump.effects)
     known = int(adjoint.start_nodes[n_start - 1]) if n_start else 0

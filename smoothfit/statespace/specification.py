@@ -395,16 +395,16 @@ class Specification:
 
     def process_row(self, deriv: int, component: str | None = None, name: str | None = None) -> FloatArray:
         """Row (D,) of the processes that f^(deriv), or a component of it, is; of a series, what that shows, with its noise."""
-        parts = []
-        for label, term in zip(self.component_names, self.prior.components, strict=True):
-            row = term.readout(deriv, self.scale.x_unit) if name is None else term.shown(name, deriv, self.scale.x_unit)
-            parts.append(row if component in (None, label) else np.zeros_like(row))
+        prior, unit = self.prior, self.scale.x_unit
+        row = prior.readout(deriv, unit) if name is None else prior.shown(name, deriv, unit)
+        if component is not None:
+            is_asked = [label == component for label in self.component_names]
+            row = row * np.append(np.repeat(is_asked, [term.dim for term in prior.components]), np.zeros(prior.late))
+        parts = [row]
         for label, term in self.varying.items():
-            is_asked = component == coefficient_label(label)
-            parts.append(term.readout(deriv, self.scale.x_unit) if is_asked else np.zeros(term.dim))
+            parts.append(term.readout(deriv, unit) * (component == coefficient_label(label)))
         for label, term in self.noise.items():
-            row = term.readout(0, self.scale.x_unit)
-            parts.append(row if label == name else np.zeros_like(row))
+            parts.append(term.readout(0, unit) * (label == name))
         return np.concatenate(parts)
 
     @cached_property

@@ -21,7 +21,8 @@ from .._entry import entry_point
 from .._validation import FloatArray
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
-from ..markov.process import AnyArray, Start
+from ..markov.equation import AnyArray
+from ..markov.process import Start
 from ..markov.program import VALUE, Functionals, Processes, Program
 from ..observations import Observations
 from ..observations.abscissa import Points

@@ -36,19 +36,21 @@ def log_det_units(specification: Specification, values: FloatArray) -> float:
     found = float(np.log(specification.effect_units).sum())
     if specification.period is not None:
         return found + float(np.log(scale.y_unit))
-    components = [(component, scale.y_unit) for component in prior.components]
-    for name, process in specification.varying.items():
-        components += [(component, specification.coefficient_unit(name)) for component in process.components]
+    slow = [reading.deriv for reading in specification.observations.readings if reading.is_filtered]
+    found += float(np.sum(np.log([scale.of(deriv) for deriv in slow])))
+    varying = [(process, specification.coefficient_unit(name)) for name, process in specification.varying.items()]
     at = 0
-    for component, size in components:
-        mine = specification.hyperparameters[at : at + len(component.hyperparameters)]
-        at += len(mine)
-        scaled = values[at - len(mine) : at]
-        given = scaled * np.array([specification.hyper_unit(p) for p in mine])
-        before, after = component.start(scaled, scale.x_unit).diffuse, component.start(given, 1.0).diffuse
-        if before.shape[1]:
-            moved = _state_units(component, scale.x_unit, size, scaled, given)[:, None] * before
-            found += float(np.linalg.slogdet(np.linalg.lstsq(after, moved, rcond=None)[0])[1])
+    for term, size in [(prior, scale.y_unit), *varying]:
+        for component in term.components:
+            mine = specification.hyperparameters[at : at + len(component.hyperparameters)]
+            at += len(mine)
+            scaled = values[at - len(mine) : at]
+            given = scaled * np.array([specification.hyper_unit(p) for p in mine])
+            before, after = component.start(scaled, scale.x_unit).diffuse, component.start(given, 1.0).diffuse
+            if before.shape[1]:
+                moved = _state_units(component, scale.x_unit, size, scaled, given)[:, None] * before
+                found += float(np.linalg.slogdet(np.linalg.lstsq(after, moved, rcond=None)[0])[1])
+        at += term.late  # response times
     return found
 
 

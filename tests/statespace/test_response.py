@@ -140,14 +140,132 @@ def test_transition_and_noise_are_matrix_exponentials(prior, tau):
         np.testing.assert_allclose(Q, whole[d + 1 :, d + 1 :].T @ whole[: d + 1, d + 1 :], rtol=1e-6, atol=1e-9)
     moved = Filtered(prior + sf.priors.Polynomial(1), [Response("b", k, tau)])  # what warnings of level shifts use
     T, Q = moved.transition(dt), moved.noise(dt)
-    np.testing.assert_allclose(T[:, -2, :d], joint.transition(dt)[:, -1, :d], rtol=1e-10)
-    np.testing.assert_allclose(Q[:, -2, -2], joint.noise(dt)[:, -1, -1], rtol=1e-10)
+    np.testing.assert_allclose(T[:, -1, :d], joint.transition(dt)[:, -1, :d], rtol=1e-10)
+    np.testing.assert_allclose(Q[:, -1, -1], joint.noise(dt)[:, -1, -1], rtol=1e-10)
     np.testing.assert_allclose(T[:, -1, d + 1], 1 - np.exp(-dt / tau), rtol=1e-10)  # of a line's slope
-    assert (Q[:, -1] == 0).all()
+    assert (Q[:, -1, d : d + 2] == 0).all()
+
+
+def blocks(*parts):
+    size = sum(len(part) for part in parts)
+    whole, at = np.zeros((size, size)), 0
+    for part in parts:
+        whole[at : at + len(part), at : at + len(part)] = part
+        at += len(part)
+    return whole
+
+
+W, LINE = 2 * np.pi / 2.5, np.diag([1.0], 1)
+SUMS = {  # A, density of the noise, covariance at the first x of what is not diffuse there, readout of f
+    "a trend and two harmonics": (
+        sf.priors.LocalLinearTrend(q_level=0.02, q_slope=0.05) + sf.priors.Seasonal(2.5, harmonics=2, q=0.03),
+        blocks(LINE, [[0, 1], [-4 * W * W, 0]], [[0, 1], [-W * W, 0]]),
+        np.diag([0.02, 0.05, 0, 0.06 * 4 * W * W, 0, 0.06 * W * W]),
+        np.zeros((6, 6)),
+        np.array([1.0, 0, 1, 0, 1, 0]),
+    ),
+    "a damped trend and a rotation": (
+        sf.priors.DampedTrend(q_level=0.02, q_slope=0.05, damping=0.7) + sf.priors.Seasonal(2.5, harmonics=1, q=0.03, smooth=False),
+        blocks([[0, 1], [0, -0.7]], [[0, W], [-W, 0]]),
+        np.diag([0.02, 0.05, 0.03, 0.03]),
+        np.diag([0, 0.05 / 1.4, 0, 0]),
+        np.array([1.0, 0, 1, 0]),
+    ),
+    "a cycle, a process and a constant": (
+        sf.priors.StochasticCycle(2.5, length_scale=3.0, amplitude=0.6)
+        + sf.priors.OrnsteinUhlenbeck(2.0, amplitude=0.4)
+        + sf.priors.Polynomial(0),
+        blocks([[-1 / 3, W], [-W, -1 / 3]], [[-0.5]], [[0]]),
+        np.diag([0.24, 0.24, 0.16, 0]),
+        np.diag([0.36, 0.36, 0.16, 0]),
+        np.array([1.0, 0, 1, 1]),
+    ),
+}
+
+
+def dense_states(obs, A, noise, known, h, tau, sd, x_new):
+    """-2 log-likelihood up to a constant, and posterior mean and variance of f, by the covariance of all states (Van Loan)."""
+    a, b = obs.readings
+    d, x = len(A), np.unique(np.concatenate([a.x, b.x, x_new]))
+    whole, spread = np.zeros((d + 1, d + 1)), np.zeros((d + 1, d + 1))
+    whole[:d, :d], whole[d, :d], whole[d, d] = A, h / tau, -1 / tau
+    spread[:d, :d] = noise
+    T, Q = [np.eye(d + 1)], [np.pad(known, (0, 1))]
+    for start, step in zip(x, np.diff(x), strict=False):
+        system = whole.copy()
+        system[d] *= start >= b.x[0]  # what the instrument shows is unknown at its first observation
+        both = expm(np.block([[-system, spread], [np.zeros_like(system), system.T]]) * step)
+        T.append(both[d + 1 :, d + 1 :].T)
+        Q.append(T[-1] @ both[: d + 1, d + 1 :])
+    n, free = len(x), np.append(np.diag(known) == 0, True)
+    design, joint, P = np.zeros((n, d + 1, int(free.sum()))), np.zeros((n, d + 1, n, d + 1)), np.zeros((d + 1, d + 1))
+    state = np.eye(d + 1)[:, free]
+    for i in range(n):
+        state, P = T[i] @ state, T[i] @ P @ T[i].T + Q[i]
+        design[i], joint[i, :, i] = state, P
+        for j in range(i):
+            joint[i, :, j] = T[i] @ joint[i - 1, :, j]
+            joint[j, :, i] = joint[i, :, j].T
+    H = np.zeros((len(obs) + len(x_new), n, d + 1))
+    for i, (place, row) in enumerate(
+        [*((t, [*h, 0]) for t in a.x), *((t, [0] * d + [1]) for t in b.x), *((t, [*h, 0]) for t in x_new)]
+    ):
+        H[i, np.searchsorted(x, place)] = row
+    X, V = np.tensordot(H, design, 2), np.einsum("iab,abcd,jcd->ij", H, joint, H)
+    m = len(obs)
+    V[:m, :m] += sd**2 * np.eye(m)
+    K, C, X_new = V[:m, :m], V[m:, :m], X[m:]
+    X = X[:m]
+    information = X.T @ np.linalg.solve(K, X)
+    beta = np.linalg.solve(information, X.T @ np.linalg.solve(K, obs.y))
+    rest, left = obs.y - X @ beta, X_new - C @ np.linalg.solve(K, X)
+    value = np.linalg.slogdet(K)[1] + np.linalg.slogdet(information)[1] + rest @ np.linalg.solve(K, rest)
+    variance = np.diag(V[m:, m:] - C @ np.linalg.solve(K, C.T) + left @ np.linalg.solve(information, left.T))
+    return value, X_new @ beta + C @ np.linalg.solve(K, rest), variance
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_of_priors_are_those_of_dense_algebra(name):
+    prior, *equation = SUMS[name]
+    new, values = np.array([0.1, 4.4, 8.9, 10.0]), []
+    for tau in (0.3, 2.0):
+        obs = pair(14, response=tau, after=2.0, sd=0.1)
+        res = sf.SmoothingSpline(obs, prior=prior).fit()
+        value, mean, variance = dense_states(obs, *equation, tau, 0.1, new)
+        found = res.get_prediction(new)
+        np.testing.assert_allclose(found.predicted_mean, mean, rtol=1e-7, atol=1e-8)
+        np.testing.assert_allclose(found.var_pred_mean, variance, rtol=1e-7)
+        values.append((-2 * res.llf, value))
+    ours, theirs = np.diff(np.array(values), axis=0).T
+    np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-7)
+
+
+def test_a_response_time_is_estimated_beside_a_trend_and_a_season():
+    x = np.arange(72.0)
+    w, tau = 2 * np.pi / 12, 2.5
+    z = 0.05 * (x - tau) + (np.sin(w * x) - w * tau * np.cos(w * x)) / (1 + (w * tau) ** 2)
+    obs = sf.observe(x, 0.05 * x + np.sin(w * x), sd=1e-4, name="a") + sf.observe(x, z, sd=1e-4, name="b", response_time="estimate")
+    res = sf.SmoothingSpline(obs, prior=sf.priors.LocalLinearTrend(q_level=0, q_slope=1e-9) + sf.priors.Seasonal(12, q=0)).fit()
+    assert res.params["response_time.b"] == pytest.approx(tau, abs=1e-6)
+    np.testing.assert_allclose(res.predict(x, component="seasonal"), np.sin(w * x), atol=1e-3)
+    np.testing.assert_allclose(res.predict(x, component="trend") + res.predict(x, component="seasonal"), res.predict(x), atol=1e-12)
+
+
+def test_intervals_over_which_the_curve_is_integrated_stand_beside_a_response():
+    prior, *_ = SUMS["a trend and two harmonics"]
+    res = sf.SmoothingSpline(pair(14, response=0.3, sd=0.1), prior=prior).fit()
+    t = np.linspace(1.0, 4.0, 1001)
+    values = res.predict(t)
+    simpson = (values[0] + values[-1] + 4 * values[1::2].sum() + 2 * values[2:-1:2].sum()) * (t[1] - t[0]) / 3
+    assert float(res.integrate(1.0, 4.0)) == pytest.approx(simpson, rel=1e-6)
 
 
 def test_the_score_is_that_of_differences():
-    spec = sf.SmoothingSpline(pair(20), order=3).specification
+    for options in ({"order": 3}, {"prior": sf.priors.DampedTrend() + sf.priors.Seasonal(2.5, harmonics=1)}):
+        check_score(sf.SmoothingSpline(pair(20), **options).specification)
+
+
+def check_score(spec):
     theta = np.array([(p.first + p.last) / 2 for p in spec.parameters])
     for method in ("reml", "ml"):
         sums = spec.sums(*spec.split(theta), method, slopes=True)
@@ -238,12 +356,32 @@ def test_what_cannot_be_is_named():
     for what, options in {
         "interventions=": {"interventions": [sf.Level(5)]},
         "period=": {"period": 13.0},
-        "Seasonal": {"prior": sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(4)},
-        "LocalLinearTrend": {"prior": sf.priors.LocalLinearTrend()},
+        "DummySeasonal.*use Seasonal": {"prior": sf.priors.IntegratedWiener(2) + sf.priors.DummySeasonal(4, 4)},
     }.items():
         with pytest.raises(SpecificationError, match=f"'b' has response_time=, which .*{what}"):
             sf.SmoothingSpline(slow, **options)
     with pytest.raises(SpecificationError, match="SplineRegression does not support"):
         sf.SplineRegression(slow, sf.BSplineBasis.from_data(x, df=5))
-    with pytest.raises(SpecificationError, match="a stream does not support"):
-        fitted(pair(8, response=TAU, sd=0.1), 2, 0.4).online(lag=3)
+
+
+@pytest.mark.parametrize("prior", [sf.priors.IntegratedWiener(2, q=0.4), SUMS["a trend and two harmonics"][0]])
+def test_a_stream_equals_the_fit_of_all(prior):
+    whole = pair(40, response=TAU, after=3.0, sd=0.1)
+    a, b = whole.readings
+
+    def part(low, high):
+        keep = [(r.x >= low) & (r.x < high) for r in (a, b)]
+        first = sf.observe(a.x[keep[0]], a.y[keep[0]], sd=0.1, name="a")
+        if not keep[1].any():
+            return first
+        return first + sf.observe(b.x[keep[1]], b.y[keep[1]], sd=0.1, name="b", response_time=TAU)
+
+    online = sf.SmoothingSpline(part(0, 5), prior=prior).fit().online(lag=6)
+    for low in range(5, 9):
+        online.append(part(low, low + 1))
+    online.forget()  # all observations become a law of the state
+    res = sf.SmoothingSpline(whole, prior=prior).fit()
+    x = [online._last, 10.0]
+    found, expected = online.get_prediction(x), res.get_prediction(x)
+    np.testing.assert_allclose(found.predicted_mean, expected.predicted_mean, rtol=1e-9)
+    np.testing.assert_allclose(found.var_pred_mean, expected.var_pred_mean, rtol=1e-9)
