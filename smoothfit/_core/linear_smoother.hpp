@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <utility>
 
 #include "linear.hpp"
 
@@ -57,6 +59,51 @@ inline bool solve_in_place(Square<M>& A, double* X, int columns) {
     return true;
 }
 
+constexpr double DETERMINED = 4 * std::numeric_limits<double>::epsilon();  // of a variance, beside those of other entries: rounding
+
+// X := A^- X for a covariance A and columns X in its range, as those of cov(x, y) for y of covariance A: by elimination with diagonal
+// pivoting. Entries that the others determine, whose conditional variance is rounding of their own, count for nothing.
+template <int M>
+inline void solve_covariance(Square<M>& A, double* X, int columns) {
+    double own[M];
+    int order[M];
+    for (int i = 0; i < M; ++i) {
+        own[i] = A[i][i];
+        order[i] = i;
+    }
+    int rank = 0;
+    for (; rank < M; ++rank) {
+        int best = -1;
+        double most = M * DETERMINED;
+        for (int i = rank; i < M; ++i) {
+            const int o = order[i];
+            if (A[o][o] > most * own[o]) {
+                most = A[o][o] / own[o];
+                best = i;
+            }
+        }
+        if (best < 0) break;
+        std::swap(order[rank], order[best]);
+        const int p = order[rank];
+        for (int i = rank + 1; i < M; ++i) {
+            const int o = order[i];
+            const double factor = A[o][p] / A[p][p];
+            for (int j = rank + 1; j < M; ++j) A[o][order[j]] -= factor * A[p][order[j]];
+            for (int j = 0; j < columns; ++j) X[o * columns + j] -= factor * X[p * columns + j];
+        }
+    }
+    for (int i = rank; i < M; ++i)
+        for (int j = 0; j < columns; ++j) X[order[i] * columns + j] = 0;
+    for (int k = rank - 1; k >= 0; --k) {
+        const int p = order[k];
+        for (int j = 0; j < columns; ++j) {
+            double sum = X[p * columns + j];
+            for (int l = k + 1; l < rank; ++l) sum -= A[p][order[l]] * X[order[l] * columns + j];
+            X[p * columns + j] = sum / A[p][p];
+        }
+    }
+}
+
 template <int M>
 inline void multiply(const Square<M>& A, const Square<M>& B, Square<M>& C) {
     for (int i = 0; i < M; ++i)
@@ -77,9 +124,10 @@ inline void add_congruent(const Square<M>& A, const Square<M>& B, Square<M>& C) 
             for (int l = 0; l < M; ++l) C[i][j] += half[i][l] * A[j][l];
 }
 
-// lim (P + k F F')^-1, k -> infinity: the inverse of P on the complement of the columns of F.
+// lim (P + k F F')^-1, k -> infinity: the inverse of P on the complement of the columns of F, or, if P has none there, one that holds
+// on its range.
 template <int M>
-inline bool limit_of_inverse(const Square<M>& P, const double (*flat)[M], int n_flat, Square<M>& out) {
+inline void limit_of_inverse(const Square<M>& P, const double (*flat)[M], int n_flat, Square<M>& out) {
     double basis[M][M] = {};  // rows: orthonormal, the first n_flat span the columns of F
     int count = 0;
     for (int candidate = 0; candidate < n_flat + M && count < M; ++candidate) {
@@ -113,14 +161,13 @@ inline bool limit_of_inverse(const Square<M>& P, const double (*flat)[M], int n_
                 for (int l = 0; l < M; ++l) sum += basis[n_flat + i][k] * P[k][l] * basis[n_flat + j][l];
             inner[i][j] = sum;
         }
-    if (!solve_in_place<M>(inner, &right[0][0], M)) return false;
+    solve_covariance<M>(inner, &right[0][0], M);
     for (int i = 0; i < M; ++i)
         for (int j = 0; j < M; ++j) {
             double sum = 0;
             for (int k = 0; k < known; ++k) sum += basis[n_flat + k][i] * right[k][j];
             out[i][j] = sum;
         }
-    return true;
 }
 
 // Posterior means (n, M) and covariances (n, M, M) from packed filtered states. Where the filtered state is known, Rauch,
@@ -162,7 +209,7 @@ Status smooth_linear(const LinearRows& rows, const LinearSteps& steps, const dou
         if (n_flat == 0) {
             Square<M> J, transposed, left, Q;  // J' = (P+)^-1 T P
             multiply<M>(step.T, P, transposed);
-            if (!solve_in_place<M>(after, &transposed[0][0], M)) return {Outcome::overflow, i};
+            solve_covariance<M>(after, &transposed[0][0], M);
             for (int r = 0; r < M; ++r)
                 for (int k = 0; k < M; ++k) J[r][k] = transposed[k][r];
             multiply<M>(J, step.T, left);
@@ -183,7 +230,7 @@ Status smooth_linear(const LinearRows& rows, const LinearSteps& steps, const dou
             std::memcpy(flat.flat, packed + M + M * M + 1, sizeof flat.flat);
             spread_flat<double, M>(flat, step);
             Square<M> limit, taken, rest, inner = {}, inverse = {}, T;
-            if (!limit_of_inverse<M>(after, flat.flat, n_flat, limit)) return {Outcome::overflow, i};
+            limit_of_inverse<M>(after, flat.flat, n_flat, limit);
             multiply<M>(step.Q, limit, taken);
             for (int r = 0; r < M; ++r)
                 for (int k = 0; k < M; ++k) {

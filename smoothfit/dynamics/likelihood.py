@@ -437,8 +437,8 @@ class StateSpace:
             except _kernels.KernelError as error:
                 node = min(error.args[1] // (1 + self.is_wide), len(sample) - 1)
                 raise NumericalError(
-                    f"smoothing stopped at {sample.t_name} = {sample.t[node]:g}: the state's covariance is singular. A noise is "
-                    "estimated as zero; give its SD, fixed={'sigma': ...}, or leave out observations that are computed from others"
+                    f"smoothing stopped at {sample.t_name} = {sample.t[node]:g}: a mode decays to nothing from one time to the "
+                    "next, before the observations determine it; lower the order, or bound the coefficients"
                 ) from None
 
         return smooth

@@ -85,16 +85,11 @@ def dense():
 
     def smoothed(theta, q, sigma2):
         y, X, V, _, (free, driven, cov, H, at) = moments(theta, q, sigma2)
-        information = X.T @ np.linalg.solve(V, X)
-        start = np.linalg.solve(information, X.T @ np.linalg.solve(V, y))
-        across = np.einsum("nalb,lb->nal", cov[:, :, at], H)
-        mean = driven + np.array(free) @ start + across @ np.linalg.solve(V, y - X @ start)
+        across = np.concatenate([np.einsum("nalb,lb->nal", cov[:, :, at], H), np.array(free)], axis=2)
+        whole = np.block([[V, X], [X.T, np.zeros((2, 2))]])  # V is singular where a series has no noise
+        mean = driven + across @ np.linalg.solve(whole, np.append(y, np.zeros(2)))
         S = np.vstack([np.eye(2), theta[:2]])
-        apart = np.array(free) - np.einsum("nal,lb->nab", across, np.linalg.solve(V, X))
-        spread = np.array([cov[i, :, i] for i in range(12)]) - np.einsum(
-            "nal,lk,nbk->nab", across, np.linalg.solve(V, np.eye(len(V))), across
-        )
-        spread = spread + apart @ np.linalg.solve(information, np.swapaxes(apart, 1, 2))
+        spread = np.array([cov[i, :, i] for i in range(12)]) - across @ np.linalg.solve(whole, np.swapaxes(across, 1, 2))
         return np.column_stack([mean, mean @ theta[:2] + theta[2] * u]), S @ spread @ S.T
 
     def restricted(system, q, sigma2):
@@ -127,10 +122,10 @@ def test_the_likelihood_and_its_slopes_are_those_of_dense_algebra(dense):
     np.testing.assert_allclose([found.log_det_gradient, found.sse_gradient], np.transpose(slopes), rtol=1e-7, atol=1e-8)
 
 
-@pytest.mark.parametrize("q", [0.8, 0.0])
-def test_smoothed_states_and_accelerations_are_those_of_dense_algebra(dense, q):
+@pytest.mark.parametrize(("q", "sigma2"), [(0.8, [0.02, 0.3]), (0.0, [0.02, 0.3]), (0.8, [0.0, 0.3]), (0.8, [0.02, 0.0])])
+def test_smoothed_states_and_accelerations_are_those_of_dense_algebra(dense, q, sigma2):
     space, _, smoothed, _ = dense
-    theta, sigma2 = np.array([-7.0, -0.9, 1.5]), np.array([0.02, 0.3])
+    theta, sigma2 = np.array([-7.0, -0.9, 1.5]), np.array(sigma2)
     for found, expected in zip(space.smooth(theta, np.array([q]), sigma2), smoothed(theta, q, sigma2), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-9)
 
@@ -162,6 +157,18 @@ def test_an_accelerometer_sharpens_the_coefficients():
     drawn, [ends] = both.curve().sample([1.0], size=200, rng=0), both.get_prediction([1.0]).conf_int()
     assert np.quantile(drawn, 0.9) - np.quantile(drawn, 0.1) == pytest.approx(1.28 / 1.96 * np.ptp(ends), rel=0.25)
     assert "acc" in str(both.summary())
+
+
+def test_positions_without_noise_beside_rates_are_interpolated():
+    # A wave is no first-order equation: its positions are followed exactly, and the state they determine has no variance.
+    t = np.arange(60.0)
+    rng = np.random.default_rng(0)
+    positions, rates = np.sin(t / 6) + 0.1 * rng.standard_normal(60), np.cos(t / 6) / 6 + 0.02 * rng.standard_normal(60)
+    observed = sf.observe(t, positions, name="y") + sf.observe(t, rates, deriv=1, name="rate")
+    with pytest.warns(sf.errors.SmoothfitWarning):
+        res = sf.DerivativeRegression(observed).fit()
+    assert res.sigma["y"] == 0
+    np.testing.assert_allclose(res.fittedvalues, positions, rtol=1e-12)
 
 
 def test_what_observes_no_highest_derivative_is_named():
