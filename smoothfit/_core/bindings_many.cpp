@@ -112,12 +112,13 @@ private:
     static constexpr int n_fine = 225;
 };
 
-// (S, 7): log q, value, decrement, sse, edf, log|X'X|, how it ended.
+// (S, 9): log q, value, decrement, sse, edf, log|X'X|, how it ended, and log q between which the likelihood is not far from its maximum.
 Doubles fit_many(const WienerSeries& series, In<double> design_ratio, int order, bool scale_free, const Settings& settings,
                  int threads) {
     series.check_order(order);
     check(design_ratio.size() == series.all.size(), "row arrays differ in length");
-    Doubles out = new_array({series.count(), 7});
+    constexpr std::size_t width = 9;
+    Doubles out = new_array({series.count(), width});
     Stop stop;
     {
         nb::gil_scoped_release release;
@@ -127,7 +128,7 @@ Doubles fit_many(const WienerSeries& series, In<double> design_ratio, int order,
                 const auto ended = [&stop, thread] { return stop(thread); };
                 const OneCurve<decltype(m)::value, decltype(ended)> curve(rows, scale_free, settings.search, ended);
                 const CurveFit fit = curve.fit(design_ratio.data() + series.start.data()[s]);
-                double* mine = out.data() + 7 * s;
+                double* mine = out.data() + width * s;
                 mine[0] = fit.log_q;
                 mine[1] = fit.value;
                 mine[2] = fit.decrement;
@@ -135,6 +136,8 @@ Doubles fit_many(const WienerSeries& series, In<double> design_ratio, int order,
                 mine[4] = fit.edf;
                 mine[5] = fit.design;
                 mine[6] = static_cast<double>(fit.ending);
+                mine[7] = fit.from;
+                mine[8] = fit.to;
             });
         });
     }
@@ -247,9 +250,10 @@ Doubles predict_many(const WienerSeries& series, In<double> x, In<double> x_unit
             share(n, threads, stop, [&](int thread, std::size_t s) {
                 double* mean = out.data() + s * count;
                 double* variance = mean + n * count;
-                const Status status = predict_curve<decltype(m)::value>(
+                double sse;
+                const Status status = predict_curve<double, decltype(m)::value>(
                     series.rows(s), x.data() + series.start.data()[s], x_unit.data()[s], q.data()[s], sigma2.data()[s], wanted,
-                    static_cast<std::int64_t>(count), at.data(), states[thread].data(), nodes[thread].data(), mean, variance);
+                    static_cast<std::int64_t>(count), at.data(), states[thread].data(), nodes[thread].data(), mean, variance, &sse);
                 if (status.outcome != Outcome::ok)
                     for (std::size_t j = 0; j < count; ++j) mean[j] = variance[j] = std::numeric_limits<double>::quiet_NaN();
             });
@@ -304,33 +308,105 @@ Doubles terms_many(const WienerSeries& series, In<std::int64_t> which, int order
     return out;
 }
 
-// (2, C, G): quantiles of the levels p and 1 - p of f^(deriv) at `at` (G), of the series `which` (C); `score` is the quantile of level
-// p of the law of f given the intensity q and the variance sigma2 of the noise, which are known as nodes (C, L) of weights (C, L).
+// Where the moments of one curve are asked for.
+struct Asked {
+    Rows rows;
+    const double* x;
+    double x_unit;
+    int deriv;
+    const double* at;
+    std::size_t count;
+};
+
+// Posterior moments of a curve at one intensity after another, for noise of variance one; eight are computed side by side.
+class CurveMoments {
+public:
+    std::vector<double> mean, variance, sse;  // (points, nodes) twice, and (nodes)
+
+    CurveMoments(std::size_t longest, int order, std::size_t n_nodes, std::size_t count)
+        : mean(n_nodes * count), variance(n_nodes * count), sse(n_nodes), lanes_(2 * longest * packed_width(order)),
+          states_(2 * longest * packed_width(order)), nodes_(2 * longest), lane_mean_(count), lane_variance_(count), one_mean_(count),
+          one_variance_(count) {}
+
+    // NaN where the curve fails.
+    template <int M>
+    void compute(const Asked& asked, const std::vector<double>& q) {
+        const std::size_t count = asked.count, n = q.size();
+        for (std::size_t first = 0; first < n; first += Pack::size) {
+            const std::size_t size = std::min<std::size_t>(Pack::size, n - first);
+            Pack lanes(0.0), sums(0.0);
+            for (std::size_t k = 0; k < Pack::size; ++k) lanes.set(static_cast<int>(k), q[first + std::min(k, size - 1)]);
+            if (!run<Pack, M>(asked, lanes, lanes_, lane_mean_, lane_variance_, sums)) {
+                for (std::size_t k = 0; k < size; ++k) one<M>(asked, q[first + k], first + k, n);
+                continue;
+            }
+            for (std::size_t k = 0; k < size; ++k) {
+                const int lane = static_cast<int>(k);
+                sse[first + k] = sums.get(lane);
+                for (std::size_t j = 0; j < count; ++j) {
+                    mean[j * n + first + k] = lane_mean_[j].get(lane);
+                    variance[j * n + first + k] = lane_variance_[j].get(lane);
+                }
+            }
+        }
+    }
+
+private:
+    std::vector<Pack> lanes_;
+    std::vector<double> states_, nodes_;
+    std::vector<Pack> lane_mean_, lane_variance_;
+    std::vector<double> one_mean_, one_variance_;
+
+    template <class Real, int M>
+    bool run(const Asked& asked, const Real& q, std::vector<Real>& states, std::vector<Real>& to_mean, std::vector<Real>& to_variance,
+             Real& sum) {
+        return predict_curve<Real, M>(asked.rows, asked.x, asked.x_unit, q, Real(1.0), asked.deriv,
+                                      static_cast<std::int64_t>(asked.count), asked.at, states.data(), nodes_.data(),
+                                      to_mean.data(), to_variance.data(), &sum)
+                   .outcome == Outcome::ok;
+    }
+
+    template <int M>
+    void one(const Asked& asked, double q, std::size_t place, std::size_t n) {
+        constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
+        double sum = 0.0;
+        const bool is_known = run<double, M>(asked, q, states_, one_mean_, one_variance_, sum);
+        sse[place] = is_known ? sum : unknown;
+        for (std::size_t j = 0; j < asked.count; ++j) {
+            mean[j * n + place] = is_known ? one_mean_[j] : unknown;
+            variance[j * n + place] = is_known ? one_variance_[j] : unknown;
+        }
+    }
+};
+
+// (4, C, G): of the series `which` (C), means and variances of f^(deriv) at `at` (G) and the first intensity of q (C, 1 + L), which is
+// relative to the variance of the noise; then quantiles of the levels p and 1 - p, the other intensities being nodes of weights (C, L).
+// The variance of the noise is `sigma2` (C); if that is zero, it is estimated at each node. `score` is the quantile of level p of the
+// law of f given a node.
 Doubles intervals_many(const WienerSeries& series, In<std::int64_t> which, In<double> x, In<double> x_unit, int order, In<double> q,
-                       In<double> sigma2, In<double> weights, int wanted, In<double> at, const StandardTable& law, double p,
+                       In<double> weights, In<double> sigma2, int wanted, In<double> at, const StandardTable& law, double p,
                        double score, int threads) {
     series.check_order(order);
     series.check_which(which);
-    const std::size_t n = which.size(), count = at.size(), n_nodes = q.ndim() == 2 ? q.shape(1) : 0;
-    for (const In<double>& part : {q, sigma2, weights})
-        check(part.ndim() == 2 && part.shape(0) == n && part.shape(1) == n_nodes, "q, sigma2 and weights are (C, L)");
+    const std::size_t n = which.size(), count = at.size(), n_nodes = weights.ndim() == 2 ? weights.shape(1) : 0;
+    check(q.ndim() == 2 && q.shape(0) == n && q.shape(1) == n_nodes + 1, "q is (C, 1 + L)");
+    check(weights.ndim() == 2 && weights.shape(0) == n && sigma2.size() == n, "weights are (C, L) and sigma2 (C)");
     check(x.size() == series.all.size() && x_unit.size() == series.count(), "arrays differ in length");
     check(wanted >= 0 && wanted < order, "deriv is not below the order");
     check(p > 0.0 && p <= 0.5, "p is not above 0 and at most 1/2");
     threads = useful_threads(n, threads);
-    const std::size_t room = 2 * series.longest();
+    constexpr double close = 1e-6;  // nodes are right to a hundredth of a half-width
     struct Buffers {
-        std::vector<double> states, nodes, mean, inverse, weight, mirrored, component;
+        CurveMoments moments;
+        std::vector<double> q, weight, scale, sd, inverse, mirrored;  // of their full length: nothing is allocated later
+
+        Buffers(std::size_t longest, int order, std::size_t n_nodes, std::size_t count)
+            : moments(longest, order, n_nodes, count), q(n_nodes), weight(n_nodes), scale(n_nodes), sd(n_nodes), inverse(n_nodes),
+              mirrored(n_nodes) {}
     };
-    std::vector<Buffers> buffers(threads);
-    for (Buffers& b : buffers) {
-        b.states.resize(room * packed_width(order));
-        b.nodes.resize(room);
-        for (auto* part : {&b.mean, &b.inverse}) part->resize(n_nodes * count);
-        for (auto* part : {&b.weight, &b.mirrored}) part->resize(n_nodes);
-        b.component.resize(2 * count);
-    }
-    Doubles out = new_array({2, n, count});
+    std::vector<Buffers> buffers;
+    for (int t = 0; t < threads; ++t) buffers.emplace_back(series.longest(), order, n_nodes + 1, count);
+    Doubles out = new_array({4, n, count});
     Stop stop;
     {
         nb::gil_scoped_release release;
@@ -338,25 +414,32 @@ Doubles intervals_many(const WienerSeries& series, In<std::int64_t> which, In<do
             share(n, threads, stop, [&](int thread, std::size_t c) {
                 Buffers& b = buffers[thread];
                 const auto s = static_cast<std::size_t>(which.data()[c]);
-                const Rows rows = series.rows(s);
-                std::size_t kept = 0;
-                for (std::size_t l = c * n_nodes; l < (c + 1) * n_nodes; ++l) kept += weights.data()[l] != 0.0;
-                std::size_t place = 0;
-                for (std::size_t l = c * n_nodes; l < (c + 1) * n_nodes; ++l) {
-                    if (weights.data()[l] == 0.0) continue;
-                    double *mean = b.component.data(), *variance = mean + count;
-                    const Status status = predict_curve<decltype(m)::value>(
-                        rows, x.data() + series.start.data()[s], x_unit.data()[s], q.data()[l], sigma2.data()[l], wanted,
-                        static_cast<std::int64_t>(count), at.data(), b.states.data(), b.nodes.data(), mean, variance);
-                    for (std::size_t j = 0; j < count; ++j) {
-                        b.mean[j * kept + place] = status.outcome == Outcome::ok ? mean[j] : std::numeric_limits<double>::quiet_NaN();
-                        b.inverse[j * kept + place] = 1.0 / std::sqrt(variance[j]);
-                    }
-                    b.weight[place++] = weights.data()[l];
+                const Asked asked{series.rows(s), x.data() + series.start.data()[s], x_unit.data()[s], wanted, at.data(), count};
+                b.q.assign(1, q.data()[c * (n_nodes + 1)]);
+                b.weight.clear();
+                for (std::size_t l = 0; l < n_nodes; ++l) {
+                    if (weights.data()[c * n_nodes + l] == 0.0) continue;
+                    b.q.push_back(q.data()[c * (n_nodes + 1) + 1 + l]);
+                    b.weight.push_back(weights.data()[c * n_nodes + l]);
                 }
-                for (std::size_t j = 0; j < count; ++j)
-                    interval(law.view(), {b.mean.data() + j * kept, b.inverse.data() + j * kept, b.weight.data(), static_cast<std::int64_t>(kept)},
-                             p, score, b.mirrored.data(), out.data() + c * count + j, out.data() + (n + c) * count + j);
+                b.moments.compute<decltype(m)::value>(asked, b.q);
+                const std::size_t kept = b.q.size();
+                b.scale.resize(kept);
+                for (std::size_t l = 0; l < kept; ++l)
+                    b.scale[l] = sigma2.data()[c] > 0.0 ? sigma2.data()[c] : b.moments.sse[l] / static_cast<double>(asked.rows.n - order);
+                for (std::size_t j = 0; j < count; ++j) {
+                    const double *mean = b.moments.mean.data() + j * kept, *variance = b.moments.variance.data() + j * kept;
+                    double* to = out.data() + c * count + j;
+                    to[0] = mean[0];
+                    to[n * count] = variance[0] * b.scale[0];
+                    for (std::size_t l = 1; l < kept; ++l) {
+                        b.sd[l] = std::sqrt(variance[l] * b.scale[l]);
+                        b.inverse[l] = 1.0 / b.sd[l];
+                    }
+                    interval(law.view(),
+                             {mean + 1, b.sd.data() + 1, b.inverse.data() + 1, b.weight.data(), static_cast<std::int64_t>(kept - 1)}, p,
+                             score, close, b.mirrored.data(), to + 2 * n * count, to + 3 * n * count);
+                }
             });
         });
     }
@@ -377,7 +460,7 @@ void bind_many(nb::module_& module) {
     module.def("predict_many", &predict_many, "series"_a, "x"_a, "x_unit"_a, "order"_a, "q"_a, "sigma2"_a, "wanted"_a, "at"_a,
          "threads"_a);
     module.def("terms_many", &terms_many, "series"_a, "which"_a, "order"_a, "q"_a, "threads"_a);
-    module.def("intervals_many", &intervals_many, "series"_a, "which"_a, "x"_a, "x_unit"_a, "order"_a, "q"_a, "sigma2"_a, "weights"_a,
+    module.def("intervals_many", &intervals_many, "series"_a, "which"_a, "x"_a, "x_unit"_a, "order"_a, "q"_a, "weights"_a, "sigma2"_a,
          "wanted"_a, "at"_a, "law"_a, "p"_a, "score"_a, "threads"_a);
     module.def("sum_many", &sum_many, "series"_a, "order"_a, "q"_a, "threads"_a);
     module.def("sum_many_second", &sum_many_second, "series"_a, "order"_a, "q"_a, "threads"_a);

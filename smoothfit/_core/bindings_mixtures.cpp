@@ -13,8 +13,8 @@ void each_mixture(const In<double>& mean, const In<double>& scale2, const In<dou
     constexpr std::size_t together = 16;
     const std::size_t count = mean.shape(0), n = mean.shape(1);
     const bool by_point = weights.ndim() == 2;
-    std::vector<double> parts(3 * count * together);
-    double *means = parts.data(), *inverses = means + count * together, *shares = inverses + count * together;
+    std::vector<double> parts(4 * count * together);
+    double *means = parts.data(), *sds = means + count * together, *inverses = sds + count * together, *shares = inverses + count * together;
     for (std::size_t first = 0; first < n; first += together) {
         const std::size_t size = std::min(together, n - first);
         std::size_t kept[together] = {};
@@ -24,12 +24,14 @@ void each_mixture(const In<double>& mean, const In<double>& scale2, const In<dou
                 if (weight == 0.0) continue;
                 const std::size_t place = k * count + kept[k]++;
                 means[place] = mean.data()[l * n + first + k];
-                inverses[place] = 1.0 / std::sqrt(scale2.data()[l * n + first + k]);
+                sds[place] = std::sqrt(scale2.data()[l * n + first + k]);
+                inverses[place] = 1.0 / sds[place];
                 shares[place] = weight;
             }
         }
         for (std::size_t k = 0; k < size; ++k)
-            work(first + k, Components{means + k * count, inverses + k * count, shares + k * count, static_cast<std::int64_t>(kept[k])});
+            work(first + k, Components{means + k * count, sds + k * count, inverses + k * count, shares + k * count,
+                                       static_cast<std::int64_t>(kept[k])});
     }
 }
 
@@ -44,11 +46,12 @@ void check_mixtures(const In<double>& mean, const In<double>& scale2, const In<d
 Doubles intervals(const StandardTable& law, In<double> mean, In<double> scale2, In<double> weights, double p, double score) {
     check_mixtures(mean, scale2, weights);
     check(p > 0.0 && p <= 0.5, "p is not above 0 and at most 1/2");
+    constexpr double close = 1e-12;
     Doubles out = new_array({mean.shape(1), 2});
     std::vector<double> mirrored(mean.shape(0));
     nb::gil_scoped_release release;
     each_mixture(mean, scale2, weights, [&](std::size_t j, const Components& c) {
-        interval(law.view(), c, p, score, mirrored.data(), out.data() + 2 * j, out.data() + 2 * j + 1);
+        interval(law.view(), c, p, score, close, mirrored.data(), out.data() + 2 * j, out.data() + 2 * j + 1);
     });
     return out;
 }

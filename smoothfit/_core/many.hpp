@@ -28,6 +28,7 @@ enum class Ending : std::uint8_t { inside, at_lower, at_upper, left };
 struct CurveFit {
     double log_q, value, decrement, sse, edf, design;
     Ending ending;
+    double from, to;  // log q at either end of the part of the grid where the criterion is within `far` of its minimum there
 };
 
 inline Curvature twice_in_log(double x) {
@@ -65,11 +66,18 @@ public:
             return best;
         }
         finish(design_ratio, best);
+        const double high = *std::min_element(at, at + count) + far;
+        int first = 0, last = count - 1;
+        while (at[first] > high) ++first;
+        while (at[last] > high) --last;
+        best.from = grid[std::max(first - 1, 0)];
+        best.to = grid[std::min(last + 1, count - 1)];
         return best;
     }
 
 private:
     static constexpr int max_grid = 256;
+    static constexpr double far = 24.0;
 
     double assemble(double log_det, double sse) const noexcept {
         const double n = n_contrasts_;
@@ -272,34 +280,35 @@ private:
     const Ended& ended_;
 };
 
-// Posterior means and variances of f^(deriv) at `count` sorted or unsorted x, `at`, from rows at x (in the same unit).
-// `states` has room for 2 n packed states, `nodes` for 2 n numbers.
-template <int M>
-SMOOTHFIT_NOINLINE Status predict_curve(const Rows& rows, const double* x, double x_unit, double q, double sigma2, int deriv,
-                                        std::int64_t count, const double* at, double* states, double* nodes, double* mean,
-                                        double* variance) noexcept {
+// Posterior means and variances of f^(deriv) at `count` sorted or unsorted x, `at`, from rows at x (in the same unit), and the sum of
+// squares of the likelihood. `states` has room for 2 n packed states, `nodes` for 2 n numbers.
+template <class Real, int M>
+SMOOTHFIT_NOINLINE Status predict_curve(const Rows& rows, const double* x, double x_unit, const Real& q, const Real& sigma2, int deriv,
+                                        std::int64_t count, const double* at, Real* states, double* nodes, Real* mean, Real* variance,
+                                        Real* sse) noexcept {
     constexpr int size = packed_size<M>;
-    double* filtered = states;
-    double* posterior = states + rows.n * size;
+    Real* filtered = states;
+    Real* posterior = states + rows.n * size;
     double* gaps = nodes + rows.n;
-    Likelihood<double> l;
-    const Status status = run_filter<double, M>(rows, q, &sigma2, &l, PackedStates<double>{filtered});
+    Likelihood<Real> l;
+    const Status status = run_filter<Real, M>(rows, q, &sigma2, &l, PackedStates<Real>{filtered});
     if (status.outcome != Outcome::ok) return status;
+    *sse = l.sse;
     std::int64_t n = 0;
     for (std::int64_t i = 0; i < rows.n; ++i) {
         if (i > 0 && !(rows.delta[i] > 0)) continue;
         if (n > 0) gaps[n - 1] = rows.delta[i];
         nodes[n++] = x[i];
     }
-    smooth<double, M>(n, gaps, q, filtered, posterior);
+    smooth<Real, M>(n, gaps, q, filtered, posterior);
     for (std::int64_t j = 0; j < count; ++j) {
         const std::int64_t left = std::upper_bound(nodes, nodes + n, at[j]) - nodes - 1;
         const double ahead = (at[j] - nodes[std::max<std::int64_t>(left, 0)]) / x_unit;
         const double behind = (nodes[std::min(left + 1, n - 1)] - at[j]) / x_unit;
-        double state[size];
-        predict<double, M>(n, filtered, posterior, q, left, ahead, behind, state);
+        Real state[size];
+        predict<Real, M>(n, filtered, posterior, q, left, ahead, behind, state);
         mean[j] = state[deriv];
-        variance[j] = packed_variance<double, M>(state, deriv);
+        variance[j] = packed_variance<Real, M>(state, deriv);
     }
     return {};
 }

@@ -61,7 +61,7 @@ inline void retreat_linearly(Real (&g)[M][M], Posterior<Real, M>& rest, State<Re
     State<Real, M> predicted = filtered;
     transit<true>(predicted, step);
     add_noises_recording<0>(predicted, step, q, record);
-    if (is_large(record)) {
+    if (large_noise(record)) {
         Real gain[M][M];
         regress_back(rest, filtered, step, q, gain);
         for (int k = 0; k < M; ++k) {

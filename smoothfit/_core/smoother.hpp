@@ -24,6 +24,55 @@
 
 namespace smoothfit {
 
+// Where the lanes of a pack differ, decisions are taken for each of them: a set of lanes is a number, one bit a lane.
+template <class Real>
+constexpr unsigned all_lanes = 1;
+template <>
+constexpr unsigned all_lanes<Pack> = (1u << Pack::size) - 1;
+
+template <class Real>
+SMOOTHFIT_INLINE unsigned lanes_below(const Real& x, double bound) {
+    return x < Real(bound);
+}
+SMOOTHFIT_INLINE unsigned lanes_below(const Pack& x, double bound) {
+    unsigned lanes = 0;
+    for (int k = 0; k < Pack::size; ++k) lanes |= static_cast<unsigned>(x.get(k) < bound) << k;
+    return lanes;
+}
+
+template <class Real>
+SMOOTHFIT_INLINE void take_lanes(Real& x, const Real& other, unsigned) {
+    x = other;
+}
+SMOOTHFIT_INLINE void take_lanes(Pack& x, const Pack& other, unsigned lanes) {
+    for (int k = 0; k < Pack::size; ++k)
+        if (lanes >> k & 1) x.set(k, other.get(k));
+}
+
+template <class Real>
+SMOOTHFIT_INLINE Real smaller(const Real& a, const Real& b) {
+    return a < b ? a : b;
+}
+SMOOTHFIT_INLINE Pack smaller(const Pack& a, const Pack& b) {
+    Pack c;
+    SMOOTHFIT_UNROLL
+    for (int i = 0; i < Pack::n_vectors; ++i) c.vector[i] = a.vector[i] < b.vector[i] ? a.vector[i] : b.vector[i];
+    return c;
+}
+
+// 1 / d; zero where d is.
+template <class Real>
+SMOOTHFIT_INLINE Real inverse_or_zero(const Real& d) {
+    return d > Real(0.0) ? Real(1.0) / d : Real(0.0);
+}
+SMOOTHFIT_INLINE Pack inverse_or_zero(const Pack& d) {
+    const Pack zero(0.0);
+    Pack c = Pack(1.0) / d;
+    SMOOTHFIT_UNROLL
+    for (int i = 0; i < Pack::n_vectors; ++i) c.vector[i] = d.vector[i] > zero.vector[i] ? c.vector[i] : zero.vector[i];
+    return c;
+}
+
 template <class Real, int M>
 struct Posterior {
     Real mean[M];
@@ -61,7 +110,7 @@ SMOOTHFIT_INLINE void orthogonalise(Columns<Real, M>& columns, Posterior<Real, M
             d = d + weighted[k] * columns.a[i][k];
         }
         x.d[i] = d;
-        const Real inverse = d > Real(0.0) ? Real(1.0) / d : Real(0.0);
+        const Real inverse = inverse_or_zero(d);
         SMOOTHFIT_UNROLL
         for (int l = 0; l < i; ++l) {
             Real sum = Real(0.0);
@@ -104,14 +153,14 @@ struct NoiseRecord {
 
 // Adds noise r and those after it to `s`, and records what undoing them needs.
 template <int r, class Real, int M>
-SMOOTHFIT_INLINE void add_noises_recording(State<Real, M>& s, const Step<Real, M>& step, const Real& q, NoiseRecord<Real, M>& record) {
+SMOOTHFIT_INLINE void add_noises_recording(State<Real, M>& s, const Step<length_t<Real>, M>& step, const Real& q, NoiseRecord<Real, M>& record) {
     if constexpr (r + 1 < M) add_noises_recording<r + 1>(s, step, q, record);
     constexpr int last = M - 1 - r;
     Real c = step.intensity[r] * q;
     Real t[M];  // U^-1 v
     Real tau = Real(0.0);
     SMOOTHFIT_UNROLL
-    for (int i = 0; i <= last; ++i) t[i] = step.noise[r][i];
+    for (int i = 0; i <= last; ++i) t[i] = Real(step.noise[r][i]);
     SMOOTHFIT_UNROLL
     for (int i = last; i >= 0; --i) {
         SMOOTHFIT_UNROLL
@@ -123,22 +172,22 @@ SMOOTHFIT_INLINE void add_noises_recording(State<Real, M>& s, const Step<Real, M
     record.before[r] = s;
     record.c[r] = c * remaining;
     record.share = record.share + c * tau * remaining;
-    if (remaining < record.least_remaining) record.least_remaining = remaining;
+    record.least_remaining = smaller(remaining, record.least_remaining);
     Real v[M];
     SMOOTHFIT_UNROLL
-    for (int i = 0; i <= last; ++i) v[i] = step.noise[r][i];
+    for (int i = 0; i <= last; ++i) v[i] = Real(step.noise[r][i]);
     add_noise<true, last>(s, c, v);
 }
 
 // Takes the noises out of the posterior at t + d; T(-d) then leads to t.
 template <class Real, int M>
-SMOOTHFIT_INLINE void undo_noises(Posterior<Real, M>& x, const Step<Real, M>& step, const NoiseRecord<Real, M>& record) {
+SMOOTHFIT_INLINE void undo_noises(Posterior<Real, M>& x, const Step<length_t<Real>, M>& step, const NoiseRecord<Real, M>& record) {
     Columns<Real, M> columns;
     put_columns(columns, 0, x.u, x.d);
     SMOOTHFIT_UNROLL
     for (int r = 0; r < M; ++r) {  // added last, undone first
         const int last = M - 1 - r;
-        const Real* v = step.noise[r];
+        const length_t<Real>* v = step.noise[r];
         const State<Real, M>& s = record.before[r];
         Real solved[M];  // U^-1 (smoothed mean)
         SMOOTHFIT_UNROLL
@@ -167,13 +216,13 @@ SMOOTHFIT_INLINE void undo_noises(Posterior<Real, M>& x, const Step<Real, M>& st
         }
         columns.w[M + r] = record.c[r];
         SMOOTHFIT_UNROLL
-        for (int i = 0; i < M; ++i) columns.a[i][M + r] = i <= last ? v[i] : Real(0.0);
+        for (int i = 0; i < M; ++i) columns.a[i][M + r] = i <= last ? Real(v[i]) : Real(0.0);
     }
     SMOOTHFIT_UNROLL
     for (int i = 0; i < M; ++i) {  // T(-d)
         SMOOTHFIT_UNROLL
         for (int j = i + 1; j < M; ++j) {
-            const Real back = (j - i) % 2 ? Real(0.0) - step.taylor[j - i] : step.taylor[j - i];
+            const length_t<Real> back = (j - i) % 2 ? -step.taylor[j - i] : step.taylor[j - i];
             x.mean[i] = x.mean[i] + back * x.mean[j];
             SMOOTHFIT_UNROLL
             for (int k = 0; k < 2 * M; ++k) columns.a[i][k] = columns.a[i][k] + back * columns.a[j][k];
@@ -184,17 +233,17 @@ SMOOTHFIT_INLINE void undo_noises(Posterior<Real, M>& x, const Step<Real, M>& st
 
 // Regresses the state at t on that at t + d, and tells the regression G; `filtered` is the filtered state at t, which is used up.
 template <class Real, int M>
-SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filtered, const Step<Real, M>& step, const Real& q,
-                                     Real (&gain)[M][M]) {
+SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filtered, const Step<length_t<Real>, M>& step,
+                                     const Real& q, Real (&gain)[M][M]) {
     for (int i = 0; i < M; ++i)
         for (int j = 0; j < M; ++j) gain[i][j] = Real(0.0);
     for (int r = 0; r < M; ++r) {
         // x(t + d) = T x(t) + V eta, V with columns v_r: row `i` of V^-1 x(t + d) is an observation with variance c_r alone.
         const int i = M - 1 - r;
-        Real left[M], h[M], f[M], reading = Real(0.0);
+        Real left[M] = {}, h[M], f[M], reading = Real(0.0);
         for (int j = 0; j < M; ++j) {
             left[j] = Real(i == j ? 1.0 : 0.0);
-            for (int l = i; l < j; ++l) left[j] = left[j] - left[l] * step.noise[M - 1 - j][l];
+            for (int l = i; l < j; ++l) left[j] = left[j] - step.noise[M - 1 - j][l] * left[l];
             reading = reading + left[j] * x.mean[j];
         }
         for (int j = 0; j < M; ++j) {  // h = T' left
@@ -234,26 +283,36 @@ SMOOTHFIT_NOINLINE void regress_back(Posterior<Real, M>& x, State<Real, M>& filt
     orthogonalise(columns, x);
 }
 
-// Whether a step's noise asks for the second form.
+// Lanes in which a step's noise asks for the second form.
 template <class Real, int M>
-SMOOTHFIT_INLINE bool is_large(const NoiseRecord<Real, M>& record) {
-    return record.share > Real(0.5 * M) || record.least_remaining < Real(0.1);
+SMOOTHFIT_INLINE unsigned large_noise(const NoiseRecord<Real, M>& record) {
+    return lanes_below(Real(0.0) - record.share, -0.5 * M) | lanes_below(record.least_remaining, 0.1);
 }
 
 // One step back: `x` is the posterior at t + d on entry and that at t on return; `filtered` is the filtered state at t.
 template <class Real, int M>
-SMOOTHFIT_INLINE void retreat(Posterior<Real, M>& x, State<Real, M> filtered, const Step<Real, M>& step, const Real& q) {
+SMOOTHFIT_INLINE void retreat(Posterior<Real, M>& x, State<Real, M> filtered, const Step<length_t<Real>, M>& step, const Real& q) {
     NoiseRecord<Real, M> record;
     record.share = Real(0.0);
     record.least_remaining = Real(1.0);
     State<Real, M> predicted = filtered;
     transit<true>(predicted, step);
     add_noises_recording<0>(predicted, step, q, record);
-    if (is_large(record)) {
-        Real gain[M][M];
-        regress_back(x, filtered, step, q, gain);
-    } else {
+    const unsigned large = large_noise(record);
+    if (large == 0) {
         undo_noises(x, step, record);
+        return;
+    }
+    Posterior<Real, M> regressed = x;
+    Real gain[M][M];
+    regress_back(regressed, filtered, step, q, gain);
+    if (large != all_lanes<Real>) undo_noises(x, step, record);
+    SMOOTHFIT_UNROLL
+    for (int i = 0; i < M; ++i) {
+        take_lanes(x.mean[i], regressed.mean[i], large);
+        take_lanes(x.d[i], regressed.d[i], large);
+        SMOOTHFIT_UNROLL
+        for (int j = i + 1; j < M; ++j) take_lanes(x.u[i][j], regressed.u[i][j], large);
     }
 }
 
@@ -304,7 +363,7 @@ inline State<Real, M> unpack_state(const Real* in) {
     unpack(in, s.mu, s.d, s.u);
     s.n_flat = 0;
     for (int i = 0; i < M; ++i) {
-        s.flat[i] = s.d[i] > Real(std::numeric_limits<double>::max());
+        s.flat[i] = value(s.d[i]) > std::numeric_limits<double>::max();
         s.n_flat += s.flat[i];
     }
     return s;
@@ -333,7 +392,7 @@ SMOOTHFIT_NOINLINE void smooth(std::int64_t n, const double* gap, const Real& q,
     Posterior<Real, M> x = posterior_of(unpack_state<Real, M>(filtered + (n - 1) * size));
     pack(x, posterior + (n - 1) * size);
     for (std::int64_t i = n - 2; i >= 0; --i) {
-        retreat(x, unpack_state<Real, M>(filtered + i * size), Step<Real, M>(gap[i]), q);
+        retreat(x, unpack_state<Real, M>(filtered + i * size), Step<length_t<Real>, M>(gap[i]), q);
         pack(x, posterior + i * size);
     }
 }
@@ -361,15 +420,15 @@ inline void higher_derivatives(const Real* filtered, const Real* posterior_next,
 // `behind` counts; left = n - 1: beyond the last, where only `ahead` counts.
 template <class Real, int M>
 inline void predict(std::int64_t n, const Real* filtered, const Real* posterior, const Real& q, std::int64_t left,
-                    Real ahead, Real behind, Real* out) noexcept {
+                    length_t<Real> ahead, length_t<Real> behind, Real* out) noexcept {
     constexpr int size = packed_size<M>;
     if (left < 0) {
         Posterior<Real, M> x = unpack_posterior<Real, M>(posterior);
-        retreat(x, State<Real, M>::diffuse(), Step<Real, M>(behind), q);
+        retreat(x, State<Real, M>::diffuse(), Step<length_t<Real>, M>(behind), q);
         pack(x, out);
         return;
     }
-    if (left < n - 1 && ahead == Real(0.0)) {
+    if (left < n - 1 && ahead == 0.0) {
         for (int i = 0; i < size; ++i) out[i] = posterior[left * size + i];
         return;
     }
@@ -380,7 +439,7 @@ inline void predict(std::int64_t n, const Real* filtered, const Real* posterior,
         return;
     }
     Posterior<Real, M> x = unpack_posterior<Real, M>(posterior + (left + 1) * size);
-    retreat(x, s, Step<Real, M>(behind), q);
+    retreat(x, s, Step<length_t<Real>, M>(behind), q);
     pack(x, out);
 }
 

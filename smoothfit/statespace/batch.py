@@ -240,6 +240,8 @@ class BatchFit:
     edf, value, log_det_design : ndarray, shape (S,)
         Effective degrees of freedom, -2 log restricted likelihood and log|X'X|.
     minima : list of Minimum
+    likely : ndarray, shape (S, 2), optional
+        Of curves that were fitted each by itself, log q, relative to sigma2, beyond which the likelihood is low.
     """
 
     batch: Batch
@@ -249,6 +251,7 @@ class BatchFit:
     value: FloatArray
     log_det_design: FloatArray
     minima: list[Minimum]
+    likely: FloatArray | None = None
 
 
 def fit_separately(batch: Batch, order: int, scale_free: bool, threads: int, advance: Callable[[int], object]) -> BatchFit:
@@ -270,7 +273,7 @@ def fit_separately(batch: Batch, order: int, scale_free: bool, threads: int, adv
         Minimum(np.array([t]), v, d, np.array([e == 1]), np.array([e == 2]), 1)
         for t, v, d, e in zip(log_q.tolist(), value.tolist(), decrement.tolist(), ending.tolist(), strict=True)
     ]
-    return BatchFit(batch, q * factor, factor, edf, value, design, minima)
+    return BatchFit(batch, q * factor, factor, edf, value, design, minima, found[:, 7:])
 
 
 def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance: Callable[[int], object]) -> BatchFit | None:

@@ -189,8 +189,8 @@ class CurveFits:
         if found is not None and len(found.batch):
             rows = [place[int(curve)] for curve in found.batch.curves]
             at = abscissa.to_numbers(given)
-            mean[rows], variance[rows] = self._moments(found.batch, found.q, found.sigma2, at, deriv)
-            ends[:, rows] = self._intervals(found, at, deriv, level)
+            laws = self._laws(found, at, deriv, level)
+            mean[rows], variance[rows], ends[:, rows] = laws[0], laws[1], laws[2:]
             single -= set(found.batch.curves[np.isfinite(self._nodes.weights).all(axis=1)].tolist())
         for curve in single:
             prediction = self._fitted.results(curve).get_prediction(given, deriv)
@@ -235,7 +235,7 @@ class CurveFits:
             "mean_ci_lower": ends[0],
             "mean_ci_upper": ends[1],
         }
-        return pd.DataFrame(frame)
+        return pd.DataFrame(frame, copy=False)
 
     def _moments(
         self, batch: Batch, q: FloatArray, sigma2: FloatArray, at: FloatArray, deriv: int
@@ -256,21 +256,27 @@ class CurveFits:
         """Posterior of the smoothing of the curves that were fitted side by side; the estimates, if all curves share them."""
         found = self._fitted.side_by_side
         assert found is not None
-        if self.smoothing == "shared":
-            return CurveNodes((found.q / found.sigma2)[:, None], np.ones((len(found.q), 1)), found.sigma2[:, None])
-        return curve_nodes(found.batch, self.order, self._is_relative, self._curves.threads)
+        if found.likely is None:
+            return CurveNodes((found.q / found.sigma2)[:, None], np.ones((len(found.q), 1)))
+        return curve_nodes(found.batch, found.likely, self.order, self._is_relative, self._curves.threads)
 
-    def _intervals(self, found: BatchFit, at: FloatArray, deriv: int, level: float) -> FloatArray:
-        """Ends (2, S, g) of intervals of the curves of a batch."""
+    def _laws(self, found: BatchFit, at: FloatArray, deriv: int, level: float) -> FloatArray:
+        """Means, variances and ends (4, S, g) of intervals of the curves of a batch."""
         nodes, batch, threads = self._nodes, found.batch, self._curves.threads
-        counts, ends = batch.counts - self.order, np.empty((2, len(batch), len(at)))
+        is_estimated = self._is_relative and found.likely is not None
+        q = np.column_stack([found.q / found.sigma2, nodes.q])
+        sigma2 = np.zeros_like(found.sigma2) if is_estimated else found.sigma2
+        counts, laws = batch.counts - self.order, np.empty((4, len(batch), len(at)))
         for count in np.unique(counts).tolist() if self._is_relative else [np.inf]:
             some = np.flatnonzero(counts == count) if self._is_relative else np.arange(len(batch))
-            q, weights, scale2 = (part[some] for part in (nodes.q, nodes.weights, nodes.scale2))
             law, score = standard_law(count), standard_quantile(count, level / 2)
-            asked = batch.series, some, batch.x, batch.x_unit, self.order, q * scale2, scale2, weights, deriv, at
-            ends[:, some] = _kernels.intervals_many(*asked, law, level / 2, score, threads)
-        return ends * batch.units(deriv)[:, None] + (batch.y_origin[:, None] if deriv == 0 else 0.0)
+            asked = batch.series, some, batch.x, batch.x_unit, self.order, q[some], nodes.weights[some], sigma2[some], deriv, at
+            laws[:, some] = _kernels.intervals_many(*asked, law, level / 2, score, threads)
+        units = batch.units(deriv)[:, None]
+        laws *= np.stack([units, units**2, units, units])
+        if deriv == 0:
+            laws[[0, 2, 3]] += batch.y_origin[:, None]
+        return laws
 
     def plot(self, ids: Sequence[Any] | None = None, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
         """Draw some curves, a panel each: f^(deriv), its pointwise interval of level 1 - alpha and the observations of it.

@@ -7,6 +7,7 @@ import pytest
 
 from smoothfit._core import _kernels
 from smoothfit.inference import newton
+from smoothfit.results.mixtures import Mixture, standard_law, standard_quantile
 from smoothfit.statespace.batch import SETTINGS
 
 ORDERS = (1, 2, 3, 4)
@@ -61,6 +62,17 @@ def test_second_derivatives_are_sums_of_those_of_the_series(order):
     np.testing.assert_array_equal(_kernels.sum_many_second(side_by_side(START, *rows), order, 0.3, 3), sums)
 
 
+def moments(one, x, order, q, sigma2, at):
+    """Posterior means and variances of f^(order - 1) of a single series."""
+    filtered = _kernels.filter(_kernels.WienerRows(*one), order, q, np.array([sigma2]))
+    nodes = np.unique(x)
+    posterior = _kernels.smooth(np.diff(nodes), order, q, filtered)
+    left = np.searchsorted(nodes, at, side="right") - 1
+    ahead, behind = at - nodes[np.maximum(left, 0)], nodes[np.minimum(left + 1, len(nodes) - 1)] - at
+    state = _kernels.predict(order, q, filtered, posterior, left, ahead, behind)
+    return state[:, order - 1], _kernels.variances(order, state)[:, order - 1]
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("order", ORDERS)
 def test_predictions_are_those_of_the_series(order, threads):
@@ -70,14 +82,33 @@ def test_predictions_are_those_of_the_series(order, threads):
     at = rng.uniform(-3, 40, 9)
     mean, variance = _kernels.predict_many(side_by_side(START, *rows), x, np.ones(40), order, q, sigma2, order - 1, at, threads)
     for i, one in enumerate(each(rows)):
-        filtered = _kernels.filter(_kernels.WienerRows(*one), order, q[i], sigma2[i : i + 1])
-        nodes = np.unique(x[START[i] : START[i + 1]])
-        posterior = _kernels.smooth(np.diff(nodes), order, q[i], filtered)
-        left = np.searchsorted(nodes, at, side="right") - 1
-        ahead, behind = at - nodes[np.maximum(left, 0)], nodes[np.minimum(left + 1, len(nodes) - 1)] - at
-        state = _kernels.predict(order, q[i], filtered, posterior, left, ahead, behind)
-        np.testing.assert_allclose(mean[i], state[:, order - 1], rtol=1e-8, atol=1e-9)
-        np.testing.assert_allclose(variance[i], _kernels.variances(order, state)[:, order - 1], rtol=1e-8)
+        expected = moments(one, x[START[i] : START[i + 1]], order, q[i], sigma2[i], at)
+        np.testing.assert_allclose(mean[i], expected[0], rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(variance[i], expected[1], rtol=1e-8)
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
+def test_intervals_are_quantiles_of_mixtures_of_single_posteriors(order, is_known):
+    """In one pack there are intensities at which the smoother takes its one form and such at which it takes the other."""
+    rows, x = make_series(order)
+    rng, which, df = np.random.default_rng(order), np.array([3, 0, 17]), np.inf if is_known else 7.0
+    q, weights = 10.0 ** rng.uniform(-9, 9, (3, 12)), rng.dirichlet(np.ones(11), 3)
+    q[0, 0] = weights[1, 4] = 0.0
+    sigma2, at = rng.uniform(0.5, 2, 3) * is_known, rng.uniform(-3, 40, 9)
+    asked = which, x, np.ones(40), order, q, weights, sigma2, order - 1, at, standard_law(df), 0.05, standard_quantile(df, 0.05)
+    found = _kernels.intervals_many(side_by_side(START, *rows), *asked, 1)
+    np.testing.assert_array_equal(_kernels.intervals_many(side_by_side(START, *rows), *asked, 3), found)
+    for c, i in enumerate(which):
+        one, mine = each(rows)[i], x[START[i] : START[i + 1]]
+        each_q = np.array([moments(one, mine, order, value, 1.0, at) for value in q[c]])
+        sse = _kernels.likelihood(_kernels.WienerRows(*one), order, q[c], np.ones((12, 1)))[1]
+        scale2 = (sigma2[c] if is_known else sse / (len(mine) - order)) * np.ones(12)
+        np.testing.assert_allclose(found[0, c], each_q[0, 0], rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(found[1, c], scale2[0] * each_q[0, 1], rtol=1e-8)
+        law = Mixture(each_q[1:, 0], scale2[1:, None] * each_q[1:, 1], weights[c], df)
+        lower, upper = law.interval(0.1).T
+        assert np.abs(found[2:, c] - [lower, upper]).max() < 1e-5 * (upper - lower).max()
 
 
 def test_a_series_that_no_reading_fixes_has_no_predictions():
@@ -107,7 +138,8 @@ def test_fits_are_optima_of_the_likelihood(order, scale_free):
     found = fit(rows, order, scale_free, 1)
     np.testing.assert_array_equal(fit(rows, order, scale_free, 3), found)
     inside = 0
-    for one, (log_q, value, _, sse, edf, design, ending) in zip(each(rows), found, strict=True):
+    for one, (log_q, value, _, sse, edf, design, ending, *likely) in zip(each(rows), found, strict=True):
+        assert likely[0] <= log_q <= likely[1]
         nearby = log_q + np.array([0.0, -0.01, 0.01])
         log_det, squares, _ = np.array(_kernels.likelihood(_kernels.WienerRows(*one), order, np.exp(nearby), np.ones((3, 1))))
         n = len(one[0])

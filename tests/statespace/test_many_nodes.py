@@ -6,9 +6,12 @@ import pytest
 from scipy import stats
 
 import smoothfit as sf
-from smoothfit.results.mixtures import Mixture
+from smoothfit.inference.marginal import HyperparameterPosterior, log_density
+from smoothfit.observations.abscissa import Points
+from smoothfit.results.mixtures import Mixture, mixture
 from smoothfit.statespace import batch_nodes
-from smoothfit.statespace.batch_nodes import curve_nodes, gauss_rule
+from smoothfit.statespace.batch_nodes import gauss_rule
+from smoothfit.statespace.functionals import CurveFunctionals
 
 GRID = np.linspace(-0.1, 1.1, 13)
 SHAPES = [
@@ -43,9 +46,9 @@ def distance(ends, reference):
 @pytest.mark.parametrize("sd", [None, {"y": 0.3}])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_intervals_are_those_of_single_fits(order, sd):
-    data = curves(50, order)
+    data = curves(30, order)
     fits = fitted(data, order, sd)
-    assert len(fits._fitted.side_by_side.batch) >= 45
+    assert len(fits._fitted.side_by_side.batch) >= 27
     for deriv in range(order):
         frame = fits.predict(GRID, deriv)
         assert (frame["mean_ci_lower"] < frame["mean_ci_upper"]).all()
@@ -54,8 +57,28 @@ def test_intervals_are_those_of_single_fits(order, sd):
             reference = fits[curve].get_prediction(GRID, deriv)
             np.testing.assert_allclose(part["mean_se"], reference.se_mean, rtol=1e-6)
             found.append(distance(part[ENDS].to_numpy(), reference.conf_int()))
-        assert max(found) < (0.02 if deriv == 0 else 0.04)
-        assert np.median(found) < 0.01
+        assert max(found) < (0.025 if deriv == 0 else 0.03)
+        assert np.median(found) < 0.005
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_intervals_are_those_of_dense_quadrature(order):
+    """With 400 nodes of the posterior of a single fit, evaluated without any search, over all that is possible."""
+    fits, found = fitted(curves(10, 11 + order), order), []
+    for deriv in range(order):
+        frame = fits.predict(GRID, deriv)
+        for curve, part in frame.groupby("id"):
+            fit = fits[curve].fitted
+            theta = np.linspace(fit.engine.lower[0], fit.engine.upper[0], 400)[:, None]
+            log = log_density(fit.engine, theta)
+            theta, log = theta[log > log.max() - 12], log[log > log.max() - 12]
+            weights = np.exp(log - log.max())
+            scale2 = fit.engine.terms(theta).sse.value / fit.engine.count
+            dense = HyperparameterPosterior(theta, weights / weights.sum(), scale2, float(fit.engine.count), False)
+            law = mixture(dense, fit.engine.moments(theta, CurveFunctionals(Points(GRID), (deriv,))))
+            found.append(distance(part[ENDS].to_numpy(), law.interval()))
+    assert np.quantile(found, 0.9) < 0.01
+    assert max(found) < 0.02
 
 
 def test_curves_at_a_boundary_and_other_levels():
@@ -74,7 +97,7 @@ def test_curves_at_a_boundary_and_other_levels():
 
 def test_nodes_have_the_moments_of_the_posterior():
     fits = fitted(curves(6, 5, 40, 80), 2)
-    nodes = curve_nodes(fits._fitted.side_by_side.batch, 2, True, 1)
+    nodes = fits._nodes
     np.testing.assert_allclose(nodes.weights.sum(axis=1), 1, rtol=1e-12)
     for i, curve in enumerate(fits):
         res = fits[curve]
@@ -84,7 +107,7 @@ def test_nodes_have_the_moments_of_the_posterior():
         sd = np.sqrt(posterior.cov[0, 0])
         assert abs(nodes.weights[i] @ rho - posterior.mean[0]) < 0.02 * sd
         mean = nodes.weights[i] @ rho
-        assert abs(np.sqrt(nodes.weights[i] @ (rho - mean) ** 2) / sd - 1) < 0.02
+        assert abs(np.sqrt(nodes.weights[i] @ (rho - mean) ** 2) / sd - 1) < 0.05  # rules are exact for another variable
 
 
 def test_long_curves_have_narrow_posteriors_that_are_resolved():
@@ -93,7 +116,7 @@ def test_long_curves_have_narrow_posteriors_that_are_resolved():
     fits = fitted(pd.DataFrame({"id": "a", "x": x, "y": y}), 1)
     reference = fits["a"].get_prediction(GRID).conf_int()
     assert distance(fits.predict(GRID)[ENDS].to_numpy(), reference) < 0.02
-    nodes = curve_nodes(fits._fitted.side_by_side.batch, 1, True, 1)
+    nodes = fits._nodes
     assert np.sqrt(nodes.weights[0] @ np.log(nodes.q[0] / fits["a"].optimum.q * fits["a"].optimum.sigma2[0]) ** 2) < 0.5
 
 
@@ -125,9 +148,9 @@ def test_a_curve_whose_lattice_shows_nothing_is_predicted_by_itself(monkeypatch)
     plain = batch_nodes._log_density
 
     def log_density(batch, which, *options):
-        density = plain(batch, which, *options)
+        density, u = plain(batch, which, *options)
         density[which == 2] = -np.inf
-        return density
+        return density, u
 
     monkeypatch.setattr(batch_nodes, "_log_density", log_density)
     fits = fitted(curves(5, 7), 2)
