@@ -59,7 +59,7 @@ class Race:
                 times[n] = min(watch(), times.get(n, float("inf")))
 
     def per_reading(self, name: str, n: int) -> float | None:
-        """Nanoseconds per reading; None where it did not run."""
+        """Nanoseconds per observation; None where it did not run."""
         seconds = self.seconds.get(name, {}).get(n)
         return None if seconds is None else seconds / n * 1e9
 

@@ -52,7 +52,7 @@ def curves(samples):
 
 
 def simulated(rng, n, q, sd):
-    """Input and readings of y' = -y + 2 u + 0.5 with process noise of intensity q and noise of the readings."""
+    """Input and observations of y' = -y + 2 u + 0.5 with process noise of intensity q and noise of the observations."""
     u = np.repeat(rng.choice([-1.0, 1.0], n // 10 + 1), 10)[:n]
     t = np.arange(n) * STEP
     y = response.simulate(EQUATION, np.array([-1.0, 2.0, 0.5]), t, u[:, None], np.zeros(1), np.array([q]), rng)[:, 0]

@@ -9,8 +9,8 @@ errors. "hidden state" is the same of an equation of order two with one hidden s
 Bars (``--bars``, these alone): processor seconds of whole fits of irregular times (order two, spacings of .5 to 1.5 steps), and of
 long records, beside what they are to stay below.
 
-Monte Carlo: 400 samples at spacing 0.05, u = +-1 held for ten samples; noise of the readings 0.1 and process noise 0.3, each alone
-and both, and both with rough readings, of sd 0.3.
+Monte Carlo: 400 samples at spacing 0.05, u = +-1 held for ten samples; noise of the observations 0.1 and process noise 0.3, each
+alone and both, and both with rough observations, of sd 0.3.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EQUATION = Equation(1, ("y",), (0,), ("u",))
 TRUTH = np.array([-1.0, 2.0, 0.5])
 SECOND = Equation(2, ("y",), (0, 1), ("u",))
 STEP = 0.05
-NOISES = {"readings": (0.0, 0.1), "process": (0.09, 0.0), "both": (0.09, 0.1), "both, rough readings": (0.09, 0.3)}
+NOISES = {"observations": (0.0, 0.1), "process": (0.09, 0.0), "both": (0.09, 0.1), "both, rough observations": (0.09, 0.3)}
 BARS = (
     ("kalman", "irregular, order 2", 2000, 0.2),
     ("output_error", "irregular, order 2", 2000, 0.2),

@@ -1,4 +1,4 @@
-"""Spline regression against its peers, in one run: cubic splines, n readings in increasing x, K inner pieces.
+"""Spline regression against its peers, in one run: cubic splines, n observations in increasing x, K inner pieces.
 
     python benchmarks/regression.py [--quick] [--large] [--markdown] [--coverage]
 
@@ -8,16 +8,16 @@
   by GCV with as many B-splines; SciPy's make_smoothing_spline by GCV and csaps, which has a fixed rule for its lam, with a knot at
   every x. Each as far as its turns take seconds.
 - A monotone fit, K = 100: what the constraint costs beyond the fit without it.
-- Memory: what a fit adds at most to that of a process that holds the readings, K = 1000. With ``--large`` 10^8 readings in a
-  hundred chunks, and the fit of all at once.
+- Memory: what a fit adds at most to that of a process that holds the observations, K = 1000. With ``--large`` 10^8 observations in
+  a hundred chunks, and the fit of all at once.
 - Coverage of nominal 95 % bands of f, f' and f'' across the range, and the mean of the estimated sd, n = 200, three curves.
 
 What the coverage shows. Bands of f cover what they promise, whatever the order m of the penalty (Nychka 1988, "Bayesian
 confidence intervals for smoothing splines": the posterior variance is the sampling variance plus the squared bias that the prior
 expects, and averaged over x that is right). The bands of derivatives are those of a prior whose m-th derivative is white noise.
 Curves without such roughness have less bias in f^(k) than it expects, and the more so the nearer k is to m; averaged over the
-curves, f^(k) is covered at 97 to 99 % with m = k + 2, more often with less and at some 96 % with more. With m = 4 the readings of
-sin 6x hardly tell it from a polynomial, and the uncertainty of the smoothing, which the Bayesian bands allow for, counts.
+curves, f^(k) is covered at 97 to 99 % with m = k + 2, more often with less and at some 96 % with more. With m = 4 the observations
+of sin 6x hardly tell it from a polynomial, and the uncertainty of the smoothing, which the Bayesian bands allow for, counts.
 Frequentist bands hold no bias; they come near the level from below, best where m is small.
 """
 
@@ -46,7 +46,7 @@ SIZES = ((1000, 20), (10_000, 20), (100_000, 20), (1_000_000, 20), (1_000_000, 1
 SEED = 20240301
 ROUNDS = 3
 REPLICATIONS = 300
-MOST = {  # readings, times pieces, that a peer can afford
+MOST = {  # observations, times pieces, that a peer can afford
     "gam": 2_000_000,
     "pyGAM": 2_000_000,
     "statsmodels": 20_000,
@@ -103,7 +103,7 @@ print(field("VmHWM") - held)
 
 
 def readings(n: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Noisy readings of a curve at increasing x."""
+    """Noisy observations of a curve at increasing x."""
     x = np.sort(rng.uniform(0, 1, n))
     return x, np.sin(20 * x) + 0.3 * rng.standard_normal(n)
 
@@ -122,7 +122,7 @@ def mgcv(x: Array, y: Array, k: int, function: str) -> float | None:
 
 
 def python_peers() -> dict[str, Callable[[Array, Array, int], Callable[[], object]]]:
-    """Fits with smoothing by the peers in Python, of readings and a number of functions."""
+    """Fits with smoothing by the peers in Python, of observations and a number of functions."""
     peers: dict[str, Callable[[Array, Array, int], Callable[[], object]]] = {}
     pygam, csaps = optional("pygam"), optional("csaps")
     if pygam is not None:
@@ -209,7 +209,7 @@ def monotone(rng: np.random.Generator) -> list[list[str]]:
 
 
 def memory() -> list[list[str]]:
-    """Megabytes that a fit adds to those of the readings, where the system tells them."""
+    """Megabytes that a fit adds to those of the observations, where the system tells them."""
     rows = []
     for n in MEMORY_SIZES:
         done = subprocess.run([sys.executable, "-c", MEMORY_SCRIPT, str(n)], capture_output=True, text=True)
@@ -219,7 +219,7 @@ def memory() -> list[list[str]]:
 
 
 def large(rng: np.random.Generator) -> list[list[str]]:
-    """The fit of many readings in chunks, and that of all at once."""
+    """The fit of many observations in chunks, and that of all at once."""
     x = (np.arange(LARGE) + rng.uniform(0, 1, LARGE)) / LARGE
     y = 0.3 * rng.standard_normal(LARGE)
     y += np.sin(20 * x)
@@ -293,7 +293,7 @@ def speed(options: argparse.Namespace) -> None:
     print(table("The same, over ours: make_lsq_spline over ols, the others over REML", header, ratios(found), options.markdown))
     print(table("Constraints", ["ms a fit", "free", "monotone", "difference"], monotone(rng), options.markdown))
     if not options.quick:
-        print(table("Memory of a fit by REML", ["MB", "readings", "added"], memory(), options.markdown))
+        print(table("Memory of a fit by REML", ["MB", "observations", "added"], memory(), options.markdown))
     if options.large:
         header = ["chunks", "s in chunks", "s at once", "params / se", "se", "lam", "sigma", "llf"]
         print(table("Differences of a fit in chunks", header, large(rng), options.markdown))
@@ -302,7 +302,7 @@ def speed(options: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Spline regression against its peers.")
     parser.add_argument("--quick", action="store_true", help="small sizes and few replications")
-    parser.add_argument("--large", action="store_true", help="10^8 readings in chunks and at once, in 5 GB")
+    parser.add_argument("--large", action="store_true", help="10^8 observations in chunks and at once, in 5 GB")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     parser.add_argument("--coverage", action="store_true", help="coverage alone")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Smoothing splines of order 2 against their peers: time per reading, memory and import time, all in one run.
+"""Smoothing splines of order 2 against their peers: time per observation, memory and import time, all in one run.
 
     python benchmarks/state_space.py [--quick] [--large] [--markdown]
 
@@ -9,7 +9,7 @@ Given parameters (regular x, because statsmodels needs it; bandwidth 30 spacings
 - csaps and SciPy minimise the same sum of squares with the same lam, and give the curve without variances.
 
 Whole automatic fits (random x): ours from two arrays to the posterior at the nodes; R's smooth.spline with a knot at each
-reading and GCV, once as it comes and once with a range of spar wide enough for the minimum at large n; SciPy's and
+observation and GCV, once as it comes and once with a range of spar wide enough for the minimum at large n; SciPy's and
 statsmodels' at the n where they are affordable.
 """
 
@@ -73,13 +73,13 @@ Array = NDArray[np.float64]
 
 
 def regular(n: int) -> tuple[Array, Array]:
-    """Readings of a sine at 0, 1, ..., n - 1."""
+    """Observations of a sine at 0, 1, ..., n - 1."""
     x = np.arange(float(n))
     return x, _readings(x / (n - 1))
 
 
 def scattered(n: int) -> tuple[Array, Array]:
-    """Readings of a sine at sorted random abscissae on [0, 1]."""
+    """Observations of a sine at sorted random abscissae on [0, 1]."""
     x = np.sort(np.random.default_rng(SEED + 1).random(n))
     return x, _readings(x)
 
@@ -115,7 +115,7 @@ class Given:
         return posterior, kernels.state_variances(ORDER, posterior)
 
     def curve(self) -> Array:
-        """Posterior mean at the nodes, in the unit of the readings."""
+        """Posterior mean at the nodes, in the unit of the observations."""
         return self.smooth()[0][:, 0] * self.rows.scale.y_unit + self.rows.scale.y_origin
 
 
@@ -153,7 +153,7 @@ class Statsmodels:
 
 
 class RSplines:
-    """R's smooth.spline on one set of readings, timed inside R so that its start does not count.
+    """R's smooth.spline on one set of observations, timed inside R so that its start does not count.
 
     It searches lam up to the one that belongs to `highest_spar`, by default 1.5.
     """
@@ -273,12 +273,12 @@ def beyond_one_fit(n: int) -> list[Measured]:
     x, y = scattered(n)
     size = f"n = {_power(n)}"
     fit = stopwatch(lambda: sf.SmoothingSpline(sf.observe(x, y), ORDER).fit(), 3)
-    rows = [Measured(f"automatic REML fit without the posterior, {size}", fit() / n * 1e9, "ns a reading", 150)]
+    rows = [Measured(f"automatic REML fit without the posterior, {size}", fit() / n * 1e9, "ns an observation", 150)]
 
     results = sf.SmoothingSpline(sf.observe(x, y), ORDER).fit()
     _ = results.fitted.posterior.smoothed
     few, many = (stopwatch(partial(results.sample, x, size=draws, rng=0), 1)() for draws in (1, 5))
-    rows.append(Measured(f"a draw at all readings, {size}", (many - few) / 4 / n * 1e9, "ns a reading", 100))
+    rows.append(Measured(f"a draw at all observations, {size}", (many - few) / 4 / n * 1e9, "ns an observation", 100))
 
     first = min(1000, n // 2)
     fitted = sf.SmoothingSpline(sf.observe(x[:first], y[:first]), ORDER).fit()
@@ -286,13 +286,13 @@ def beyond_one_fit(n: int) -> list[Measured]:
     def block() -> None:
         fitted.online(lag=50).append(x[first:], y[first:])
 
-    rows.append(Measured(f"online.append of a block, {size}", stopwatch(block, 1)() / (n - first) * 1e9, "ns a reading", 50))
+    rows.append(Measured(f"online.append of a block, {size}", stopwatch(block, 1)() / (n - first) * 1e9, "ns an observation", 50))
     online, count = fitted.online(lag=50), min(20_000, n - first)
     pairs = list(zip(x[first : first + count].tolist(), y[first : first + count].tolist(), strict=True))
     start = perf_counter()
     for at, reading in pairs:
         online.append(at, reading)
-    rows.append(Measured("online.append of one reading", (perf_counter() - start) / count * 1e6, "us", 5))
+    rows.append(Measured("online.append of one observation", (perf_counter() - start) / count * 1e6, "us", 5))
 
     rng = np.random.default_rng(SEED)
     ages = np.sort(rng.random((10_000, 100)), axis=1)
@@ -302,7 +302,7 @@ def beyond_one_fit(n: int) -> list[Measured]:
     def fits() -> sf.statespace.CurveFits:
         return sf.fit_curves(frame, by="id", x="age", readings={"height": 0}, order=ORDER, threads=2, progress=False)
 
-    rows.append(Measured("fit_curves, 10^4 series of 100 readings, two threads", stopwatch(lambda: fits().params, 3)(), "s", 2))
+    rows.append(Measured("fit_curves, 10^4 series of 100 observations, two threads", stopwatch(lambda: fits().params, 3)(), "s", 2))
     return rows + [row for order in (2, 3) for row in intervals_of_many(frame[: 100 * SOME], order)]
 
 
@@ -314,7 +314,7 @@ def intervals_of_many(frame: pd.DataFrame, order: int) -> list[Measured]:
         return sf.fit_curves(frame, by="id", x="age", readings={"height": 0}, order=order, threads=1, progress=False)
 
     alone, both = _timed_in_turn(fits, lambda: fits().predict(at))
-    what = f"fit_curves, {SOME} series of 100 readings, order {order}, one thread"
+    what = f"fit_curves, {SOME} series of 100 observations, order {order}, one thread"
     return [Measured(what, alone, "s", 1), Measured("the same with intervals at 100 x", both / alone, "times", 3)]
 
 
@@ -353,7 +353,7 @@ LARGE = 10_000_000
 
 @dataclass(frozen=True)
 class Memory:
-    """Peak bytes a reading beyond the two input arrays: all of the process, and what tracemalloc sees."""
+    """Peak bytes an observation beyond the two input arrays: all of the process, and what tracemalloc sees."""
 
     resident: float
     traced: float
@@ -427,7 +427,7 @@ def _resident_now() -> float:
 def times_table(title: str, race: Race, sizes: Sequence[int], markdown: bool) -> str:
     header = ["", *(f"n = {_power(n)}" for n in sizes)]
     rows = [[name, *(_number(race.per_reading(name, n)) for n in sizes)] for name in race.seconds]
-    return table(f"{title}: ns a reading", header, rows, markdown)
+    return table(f"{title}: ns an observation", header, rows, markdown)
 
 
 def ratio_row(what: str, race: Race, ours: str, peer: str, sizes: Sequence[int], bar: int | None) -> list[str]:
@@ -474,7 +474,9 @@ def main(sizes: Sequence[int], large: bool, markdown: bool) -> None:
     memory = peak_memory(n_memory, MAIN_TASKS)
     rows = [[task, f"{m.resident:.0f}", f"{m.traced:.0f}"] for task, m in memory.items()]
     show(
-        table(f"Peak memory beyond the input, n = {n_memory}: bytes a reading", ["", "max RSS", "tracemalloc"], rows, markdown),
+        table(
+            f"Peak memory beyond the input, n = {n_memory}: bytes an observation", ["", "max RSS", "tracemalloc"], rows, markdown
+        ),
         ["tracemalloc sees NumPy's arrays, not what the kernels return"],
     )
     if large:
@@ -533,7 +535,7 @@ def _r_version() -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="only n up to 1e4")
-    parser.add_argument("--large", action="store_true", help="also the memory of fits to 1e7 readings")
+    parser.add_argument("--large", action="store_true", help="also the memory of fits to 1e7 observations")
     parser.add_argument("--markdown", action="store_true", help="print Markdown tables")
     parser.add_argument("--measure", choices=list(TASKS), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)

@@ -1,6 +1,6 @@
 """How often the bands of a smoothing spline hold the truth, in simulations from its prior with all parameters estimated.
 
-    python benchmarks/state_space_coverage.py [--replications 400] [--readings 300]
+    python benchmarks/state_space_coverage.py [--replications 400] [--observations 300]
 
 The curve is an integrated Wiener process of the order of the model on [0, 1], read at random x with noise of sd one; its
 intensity q sets the effective degrees of freedom. Of nominal 95 % bands on 101 points the table gives the mean coverage of the
@@ -80,11 +80,11 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=400)
-    parser.add_argument("--readings", type=int, default=300)
+    parser.add_argument("--observations", type=int, default=300)
     arguments = parser.parse_args()
     print(machine(["smoothfit", "numpy", "scipy"]))
-    rows = [row for order, q in CASES for row in coverage(order, q, arguments.replications, arguments.readings)]
-    title = f"Coverage in per cent (standard error): {arguments.replications} replications of {arguments.readings} readings"
+    rows = [row for order, q in CASES for row in coverage(order, q, arguments.replications, arguments.observations)]
+    title = f"Coverage in per cent (standard error): {arguments.replications} replications of {arguments.observations} observations"
     print(table(title, ["order", "edf", "curve", "pointwise", "parameters taken for known", "simultaneous"], rows, markdown=False))
 
 
