@@ -1,6 +1,6 @@
 """How often intervals cover in samples of a plant with dead time whose delay is estimated.
 
-    python benchmarks/dead_time.py [--replications 100] [--n 400]
+    python benchmarks/dead_time.py [--replications 100] [--n 400] [--method kalman]
 
 The plant has a time constant of 150, a gain of 2 and a dead time of 17, sampled every 1; the input takes one of four values for 40
 samples. Measurement noise of SD 0.1 alone, fitted by "output_error", and with process noise of intensity 4e-4, fitted by "kalman".
@@ -61,16 +61,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=100)
     parser.add_argument("--n", type=int, default=400)
+    parser.add_argument("--method", choices=[row[0] for row in ROWS], action="append")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = []
-    for method, q, sigma in ROWS:
+    for method, q, sigma in [row for row in ROWS if not options.method or row[0] in options.method]:
         found, started = [], time.process_time()
         for seed in range(options.replications):
             try:
                 found.append(covered(method, options.n, q, sigma, seed))
             except sf.errors.SmoothfitError as error:
                 print(f"{method}, sample {seed}: {error}")
+            if found and len(found) % 10 == 0:
+                print(method, len(found), np.mean(found, axis=0).round(3).tolist(), flush=True)
         seconds = (time.process_time() - started) / options.replications
         rows.append([method, str(len(found)), *(f"{value:.2f}" for value in np.mean(found, axis=0)), f"{seconds:.1f}"])
     columns = ["y", "u", "const", "delay", "time constant", "gain", *(f"{k} ahead" for k in AHEAD)]

@@ -1,8 +1,9 @@
 """The posterior of an equation whose delay is estimated: that given each of a few delays, weighted by their likelihood.
 
-The delays and their weights are those of `Delay.nodes`. Given each, coefficients and noises have the posterior of `posterior`, on
-the observations that all of these delays leave. What is predicted is predicted from all observations; before the first recorded
-input acts, it is taken to act already.
+The delays are those of `DelayLaw.nodes`, in whose density the other parameters have their likeliest values. Given each,
+coefficients and noises have the posterior of `posterior`, on the observations that all of these delays leave; its integral takes
+the place of that density, for the weights and for the law of the delay. What is predicted is predicted from all observations;
+before the first recorded input acts, it is taken to act already.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from .._validation import FloatArray
 from ..inference.engine import PointDraws
 from ..inference.marginal import HyperparameterPosterior
 from ..results.mixtures import Mixture
+from .delay_law import DelayLaw
 from .delays import Delay, Point, Profile
 from .engine import Outputs
 from .methods.base import Fitted, Problem
@@ -26,11 +28,12 @@ from .shifts import redelayed
 
 @dataclass(frozen=True, eq=False)
 class DelayPosterior(NodePosterior):
-    """Posteriors given delays, and the probabilities of these."""
+    """Posteriors given delays, the probabilities of these, and the law of the delay."""
 
     delays: FloatArray
     weights: FloatArray
     parts: tuple[EquationPosterior, ...]
+    of_delay: DelayLaw
 
     def laws(self, rows: FloatArray) -> Mixture:
         """Laws of combinations of the coefficients."""
@@ -95,7 +98,7 @@ class DelayPosterior(NodePosterior):
 
 def delay_posterior(problem: Problem, found: Fitted, delay: Delay) -> DelayPosterior | None:
     """The posterior of a problem as recorded, given the estimate; None if too few nodes are effective at some delay."""
-    delays, weights = delay.nodes()
+    delays, weights = delay.law.nodes()
     profile = Profile(problem, float(delays.max()), sum_of_squares=False)
     way_back = profile.levels.way_back(problem.equation)
     unknown = [i for i, channel in enumerate(problem.sample.channels) if not channel.known]
@@ -107,8 +110,10 @@ def delay_posterior(problem: Problem, found: Fitted, delay: Delay) -> DelayPoste
         q, sigma2 = best.variances[: len(found.q)], found.sigma2.copy()
         sigma2[unknown] = best.variances[len(found.q) :]
         there = replace(found, theta=way_back @ best.theta, q=q, sigma2=sigma2)
-        part = posterior_of(profile.at_delay(one), there)
+        part = posterior_of(profile.at_delay(one), there, share=1 / len(delays))
         if part is None:
             return None
         parts.append(part)
-    return DelayPosterior(delays, weights, tuple(parts))
+    logs = np.array([part.found.log_integral for part in parts]) - delay.law.log_density(delays)
+    weights = weights * np.exp(logs - logs.max())
+    return DelayPosterior(delays, weights / weights.sum(), tuple(parts), delay.law.tilted(delays, logs))

@@ -1,14 +1,12 @@
 """The delay of inputs as a parameter: its profile likelihood, over a grid of whole steps and then between them.
 
 All delays are compared on the same observations, those for which inputs are known at the longest of them. With D(d) minus twice the
-largest log-likelihood given the delay d, and d^ its minimum, the signed root
-
-    r(d) = sign(d - d^) (D(d) - D(d^))^(1/2)
-
-is nearly linear, and an interval has |r| below the normal quantile. It is computed at a few delays about d^ and interpolated
-between them by monotone cubics. Coefficients are those at d^; to their covariance d^ adds that of its own error times the change of
-the coefficients with the delay. Under a flat prior the density of delays is that of r, exp(-r(d)^2 / 2); a few nodes represent it,
-given each of which coefficients and noises have a posterior (`delayed`).
+largest log-likelihood given the delay d, exp(-D(d) / 2) is the density of delays under a flat prior but for what the other
+parameters take of it; it may have several maxima, as inputs act at whole steps. It is computed from the estimate outwards until it
+has fallen by `CUT`, and between these delays until their interpolant is right (`table`). An interval is that of highest density.
+Coefficients are those at the estimate; to their covariance it adds that of its own error times the change of the coefficients with
+the delay. In the normal scores of this density a few delays represent it, given each of which coefficients and noises have a
+posterior (`delayed`).
 """
 
 from __future__ import annotations
@@ -18,14 +16,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
-from scipy.interpolate import PchipInterpolator
 from scipy.optimize import minimize_scalar
 
-from .._validation import FloatArray, check_level, frozen
+from .._validation import FloatArray, frozen
 from ..errors import ConvergenceError, IdentificationError, NumericalError, SmoothfitError, SpecificationError
-from ..results import Estimate
 from .centring import centring
+from .delay_law import DelayLaw
 from .fast import FastPoleError
 from .likelihood import StateSpace
 from .methods.base import Problem
@@ -38,8 +34,10 @@ LONGEST = 0.2  # of the longest run: the longest delay that is looked at, if no 
 MOST = 60  # delays on the grid
 BEST = 3  # of them, from which searches start
 RATIO = 0.1  # of variances, with which delays are compared before any search
-AT = np.array([0.4, 0.8, 1.2, 1.6, 2.0, 2.5, 3.2])  # standard errors from the estimate, at which the profile is computed
-SPACING, WIDEST = 1.2, 2.4  # of the nodes in the signed root, and how far they reach: beyond half a spacing more is 0.3 %
+FIRST, GROWTH = 0.8, 1.25  # standard errors between the first delays of the profile, and by how much further ones are wider apart
+CUT = 8.0  # fall of the log likelihood beyond which a delay plays no part
+UNSURE = 0.002  # of the probability: what an interval of delays may be off by
+MOST_FITS = 100  # of a profile
 RESOLVED = 1e-4  # of a standard error, or of a step where it is smaller: how far the minimum is followed
 
 
@@ -59,57 +57,21 @@ class Delay:
     Attributes
     ----------
     value, se : float
-    at, roots : ndarray, shape (k,)
-        Delays and the signed roots of their likelihood ratios, increasing.
+        The estimate, and the root mean square of its distance.
+    law : DelayLaw
     slope : ndarray, shape (n_params,)
         Change of the coefficients with the delay.
-    lower : float
-        The shortest delay that is allowed.
     """
 
     value: float
     se: float
-    at: FloatArray
-    roots: FloatArray
+    law: DelayLaw
     slope: FloatArray
-    lower: float
-
-    def ends(self, alpha: float) -> tuple[float, float]:
-        """Interval of level 1 - alpha of the profile likelihood."""
-        z = float(stats.norm.isf(check_level(alpha) / 2))
-        if len(self.at) < 2:
-            return self.value, self.value
-        low, high = (self._where(root) for root in (-z, z))
-        return max(low, self.lower), high
 
     @property
     def covariance(self) -> FloatArray:
         """What the error of the delay adds to the covariance of the coefficients."""
         return np.outer(self.slope, self.slope) * self.se**2
-
-    def nodes(self) -> tuple[FloatArray, FloatArray]:
-        """Delays and weights that represent the density exp(-r(d)^2 / 2), by the trapezoidal rule in r."""
-        if len(self.at) < 2:
-            return np.array([self.value]), np.ones(1)
-        low, high = max(self.roots[0], -WIDEST), min(self.roots[-1], WIDEST)
-        roots = np.linspace(low, high, 1 + int(np.ceil((high - low) / SPACING)))
-        between = PchipInterpolator(self.roots, self.at)
-        weights = np.exp(-(roots**2) / 2) * between(roots, 1)
-        weights[[0, -1]] /= 2
-        return between(roots), weights / weights.sum()
-
-    def _where(self, root: float) -> float:
-        """The delay of a signed root; beyond those that are computed on a straight line."""
-        roots, at = self.roots, self.at
-        if root < roots[0]:
-            return self.lower if at[0] <= self.lower else float(at[0] + (root - roots[0]) / (roots[1] - roots[0]) * (at[1] - at[0]))
-        if root > roots[-1]:
-            return float(at[-1] + (root - roots[-1]) / (roots[-1] - roots[-2]) * (at[-1] - at[-2]))
-        return float(PchipInterpolator(roots, at)(root))
-
-    def estimate(self) -> Estimate:
-        """The delay with its standard error and interval."""
-        return Estimate(self.value, self.se, ends=self.ends)
 
 
 def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_of_squares: bool) -> Delay:
@@ -124,10 +86,13 @@ def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_
     """
     sample = problem.sample
     h, upper = sample.gap, LONGEST * sample.longest if upper is None else upper
-    if sample.step is None or (upper - lower) / h > MOST:
+    if sample.step is None:
         grid = np.linspace(lower, upper, MOST + 1)
     else:
-        grid = np.unique(np.append(h * np.arange(np.ceil(lower / h - 1e-9), np.floor(upper / h + 1e-9) + 1), [lower, upper]))
+        step = h * np.ceil((upper - lower) / (h * MOST))
+        grid = np.unique(
+            np.append(step * np.arange(np.ceil(lower / step - 1e-9), np.floor(upper / step + 1e-9) + 1), [lower, upper])
+        )
     profile = Profile(problem, upper, sum_of_squares)
     best, point = _on_grid(profile, grid)
     if best == len(grid) - 1:
@@ -137,12 +102,14 @@ def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_
         )
     value, width = float(grid[best]), float(np.diff(grid).max())
     if point.is_exact:
-        return Delay(value, 0.0, np.array([value]), np.zeros(1), np.zeros(len(point.theta)), lower)
+        return Delay(value, 0.0, DelayLaw(np.array([value]), np.zeros(1)), np.zeros(len(point.theta)))
     low, high = float(grid[max(best - 1, 0)]), float(grid[best + 1])
     value, point = _between(profile, low, high, value, point, RESOLVED * width)
     se = _scale(profile, value, point, width, lower)
-    # Again on all observations that such a delay leaves.
-    profile = Profile(problem, min(upper, value + 2 * AT[-1] * se), sum_of_squares)
+    # Again on all observations that the longest delay of any weight leaves.
+    first = Table(profile, lower, value, point)
+    first.grow(1.0, se)
+    profile = Profile(problem, first.highest, sum_of_squares)
     point = profile.at(value, point)
     low, high = max(value - se, lower), min(value + se, profile.upper)
     value, point = _between(profile, low, high, value, point, RESOLVED * min(se, width))
@@ -217,6 +184,86 @@ class Profile:
         return Search(model, sum_of_squares=self.sum_of_squares and not weighs)
 
 
+class Table:
+    """Best fits at delays from one on, and what follows for delays between them.
+
+    Attributes
+    ----------
+    fits : dict
+        By delay.
+    """
+
+    def __init__(self, profile: Profile, lower: float, value: float, point: Point):
+        self.profile, self.lower = profile, lower
+        self.fits = {value: point}
+
+    @property
+    def at(self) -> FloatArray:
+        """The delays, increasing."""
+        return np.array(sorted(self.fits))
+
+    @property
+    def best(self) -> float:
+        """The likeliest delay."""
+        return min(self.fits, key=lambda delay: self.fits[delay].value)
+
+    @property
+    def heights(self) -> FloatArray:
+        """Their log likelihoods less the largest."""
+        values = np.array([self.fits[delay].value for delay in self.at.tolist()])
+        return np.asarray((values.min() - values) / 2)
+
+    @property
+    def highest(self) -> float:
+        """The longest delay."""
+        return max(self.fits)
+
+    def law(self) -> DelayLaw:
+        """The law of the delay if the other parameters have their likeliest values."""
+        return DelayLaw(self.at, self.heights)
+
+    def add(self, delay: float) -> bool:
+        """Fit at a delay, from the fit nearest to it; whether the search converges."""
+        nearest = min(self.fits, key=lambda one: abs(one - delay))
+        try:
+            self.fits[delay] = self.profile.at(delay, self.fits[nearest])
+        except SmoothfitError:  # nearly without noise searches may not converge
+            return False
+        return True
+
+    def grow(self, side: float, step: float) -> None:
+        """Go on to shorter (-1) or longer (1) delays until their likelihood is negligible."""
+        bound = self.lower if side < 0 else self.profile.upper
+        while len(self.fits) < MOST_FITS:
+            edge = min(self.fits) if side < 0 else max(self.fits)
+            fallen = self.heights[0 if side < 0 else -1] < -CUT
+            if fallen or edge == bound:
+                return
+            delay = max(edge - step, bound) if side < 0 else min(edge + step, bound)
+            if not self.add(delay):
+                return
+            step *= GROWTH
+
+    def refine(self) -> None:
+        """Fit halfway between delays until the law has converged."""
+        sure: set[float] = set()  # where intervals begin that need no more
+        while len(self.fits) < MOST_FITS:
+            law, at = self.law(), self.at
+            masses = law.masses_between(at)
+            open_ = [i for i in range(len(masses)) if masses[i] > UNSURE and float(at[i]) not in sure]
+            if not open_:
+                return
+            i = max(open_, key=lambda k: masses[k])
+            middle = float(at[i] + at[i + 1]) / 2
+            guess = float(law.log_density(np.array([middle]))[0])
+            if not self.add(middle):
+                sure.add(float(at[i]))
+                continue
+            found = float(self.heights[np.searchsorted(self.at, middle)])
+            if abs(np.expm1(found - guess)) * masses[i] < UNSURE:
+                sure |= {float(at[i]), middle}
+
+
 def _on_grid(profile: Profile, grid: FloatArray) -> tuple[int, Point]:
     """The best delay of a grid, from the roughly best ones downhill."""
     rough = np.array([profile.rough(float(delay)) for delay in grid])
@@ -274,21 +321,24 @@ def _scale(profile: Profile, value: float, point: Point, width: float, lower: fl
 
 def _profiled(profile: Profile, value: float, point: Point, se: float, lower: float) -> Delay:
     """The profile about the estimate."""
-    found = [(value, 0.0, point)]
+    known = Table(profile, lower, value, point)
     for side in (-1.0, 1.0):
-        for delay in np.clip(value + side * se * AT, lower, profile.upper).tolist():
-            if delay not in [one[0] for one in found]:
-                there = profile.at(delay, point)
-                found.append((delay, side * np.sqrt(max(there.value - point.value, 0.0)), there))
-    found.sort(key=lambda one: one[0])
-    at, roots = np.array([one[0] for one in found]), np.array([one[1] for one in found])
-    kept = np.append(True, np.diff(np.maximum.accumulate(roots)) > 0)  # from which the delay of a root is a function
-    thetas = np.array([one[2].theta for one in found]) @ profile.levels.way_back(profile.problem.equation).T
-    middle = np.abs(roots) < 2
-    slope = np.polyfit(at[middle] - value, thetas[middle], 1)[0] if middle.sum() > 1 else np.zeros(thetas.shape[1])
-    inner = Delay(value, se, at[kept], roots[kept], slope, lower)
-    low, high = inner.ends(2 * stats.norm.sf(1.0))
-    return replace(inner, se=max(high - value, value - low) if low <= lower else (high - low) / 2)
+        known.grow(side, FIRST * se)
+    known.refine()
+    at = known.at
+    best = known.best
+    if best != value:  # another maximum is higher
+        i = int(np.searchsorted(at, best))
+        ends = float(at[max(i - 1, 0)]), float(at[min(i + 1, len(at) - 1)])
+        value, point = _between(profile, *ends, best, known.fits[best], RESOLVED * min(se, profile.problem.sample.gap))
+        known.fits[value] = point
+    law = known.law()
+    masses = law.masses_about(known.at)
+    apart = known.at - value
+    se = float(np.sqrt(law.mean_square(value)))
+    thetas = np.array([known.fits[one].theta for one in known.at.tolist()]) - point.theta
+    slope = masses * apart @ thetas / max(float(masses @ apart**2), np.finfo(float).tiny)
+    return Delay(value, se, law, profile.levels.way_back(profile.problem.equation) @ slope)
 
 
 def delay_range(delay: Any) -> tuple[float, float | None] | None:

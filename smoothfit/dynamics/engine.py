@@ -151,6 +151,12 @@ class EquationEngine:
         sample = self.problem.sample
         return sample.n_readings - self.problem.equation.n_states * len(sample.labels)
 
+    @property
+    def _gap(self) -> float:
+        """The typical spacing of the observations, whatever nodes a delay has put between them."""
+        sample = self.problem.sample
+        return (sample.recorded or sample).gap
+
     @cached_property
     def lower(self) -> FloatArray:
         """Lower bounds: no pole is faster than samples resolve; variances beside which the others are all to rounding."""
@@ -167,7 +173,7 @@ class EquationEngine:
         equation = self.problem.equation
         orders = [j for j in sorted(equation.derivatives) for _ in equation.outputs] * equation.n_outputs
         m = equation.order
-        return np.array([comb(m, j) * (FASTEST / self.problem.sample.gap) ** (m - j) for j in orders])
+        return np.array([comb(m, j) * (FASTEST / self._gap) ** (m - j) for j in orders])
 
     @property
     def units(self) -> FloatArray:
@@ -176,7 +182,7 @@ class EquationEngine:
         An intensity q adds q h^(2m - 1) over a step h, m the integrals from it to y; a noise of the j-th derivative is that of y
         over h^(2j).
         """
-        sample, gap = self.problem.sample, np.log(self.problem.sample.gap)
+        sample, gap = self.problem.sample, np.log(self._gap)
         levels = np.log(self._typical)
         noises = [levels[sample.channels[i].output] - 2 * sample.channels[i].deriv * gap for i in self.space.unknown]
         return np.append(levels - (2 * self.problem.equation.noise_orders - 1) * gap, noises)
@@ -186,7 +192,7 @@ class EquationEngine:
         """Log variances, beyond which a noise is none, or all there is, to rounding; q adds some q T^(2m - 1) over a whole run."""
         sample, unit = self.problem.sample, self.units
         powers = np.append(2 * self.problem.equation.noise_orders - 1, np.zeros(len(self.space.unknown)))
-        gap = np.log(sample.gap)
+        gap = np.log(self._gap)
         over_run = powers * (np.log(sample.longest) - gap)
         if self.relative:
             reference = np.flatnonzero(self.present)[-1]
@@ -322,10 +328,9 @@ class EquationEngine:
         without bound (J. Berger & R.-Y. Yang 1994, "Noninformative priors and Bayesian testing for the AR(1) model"). With hidden
         states it is that of the equation without them: of y and all its derivatives.
         """
-        sample = self.problem.sample
         if not self.n_system:
             return np.zeros(len(theta))
-        gap = np.array([sample.gap])
+        gap = np.array([self._gap])
         equation, directions = self._all_seen
         systems = equation.matrices(np.zeros(equation.n_params))[0] + np.tensordot(theta[:, : self.n_system], directions, axes=1)
         growth = np.maximum(np.linalg.eigvals(systems).real.max(axis=1), 0.0)
@@ -354,10 +359,10 @@ class EquationEngine:
         W(2t) = W(t) + t Q(t) + T(t) W(t) T(t)', from a t that is at most h, over which W(t) is a quadrature.
         """
         sample = self.problem.sample
-        doublings = int(np.ceil(np.log2(max(sample.longest / sample.gap, 1.0))))
+        doublings = int(np.ceil(np.log2(max(sample.longest / self._gap, 1.0))))
         short = sample.longest / 2**doublings
         nodes, weights = np.polynomial.legendre.leggauss(POINTS)
-        times = np.append((nodes + 1) / 2 * short, [short, sample.gap])
+        times = np.append((nodes + 1) / 2 * short, [short, self._gap])
         d = discretize_many(systems, self._all_seen[0].entry, times, ramp=False)
         every = np.tensordot(self._typical, d.Q, axes=(0, 1))
         T, Q = d.T[:, -2], every[:, -2]
@@ -406,13 +411,13 @@ class EquationEngine:
         """Whittle's approximation, as if all series were complete at the median spacing."""
         sample = self.problem.sample
         systems, m = self._systems(theta), self.problem.equation.n_states
-        steps = discretize_many(systems, self.problem.equation.entry, np.array([sample.gap]), ramp=False)
+        steps = discretize_many(systems, self.problem.equation.entry, np.array([self._gap]), ramp=False)
         rows = np.concatenate([np.broadcast_to(np.eye(m), systems.shape), systems[:, -1:]], axis=1)[:, self.space.component]
         q, unknown = self.variances(theta)
         noises = np.ones((len(theta), len(sample.channels)))
         noises[:, self.space.unknown] = unknown
         noises = noises * [np.median(ratio[np.isfinite(y)]) for ratio, y in zip(sample.ratio.T, sample.y.T, strict=True)]
-        whole = noise_information(steps, rows, q, noises, 1 + sample.longest / sample.gap, self.count)
+        whole = noise_information(steps, rows, q, noises, 1 + sample.longest / self._gap, self.count)
         if self.relative:
             slope = 2 * whole.sum(axis=2)
             whole = whole - slope[:, :, None] * slope[:, None, :] / (2 * self.count)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray
 from ..results import Estimate, Results
+from .delayed import DelayPosterior
 from .fit import Fit, Model
 from .likelihood import StateSpace
 from .methods.base import Fitted
@@ -140,11 +141,21 @@ class Estimates(Results):
 
     @property
     def delay(self) -> Estimate:
-        """How much later inputs act, in the unit of t, with an interval by the profile likelihood if it is estimated."""
-        if self._fit.delay is not None:
-            return self._fit.delay.estimate()
+        """How much later inputs act, in the unit of t, with an interval of highest density if it is estimated.
+
+        After "kalman" the density is the posterior; if intervals are of a normal law, it is the profile likelihood.
+        """
+        found = self._fit.delay
+        if found is not None:
+            return Estimate(found.value, found.se, ends=self._ends_of_delay)
         value = self.model.sample.delay
         return Estimate(value, 0.0, ends=lambda alpha: (value, value))
+
+    def _ends_of_delay(self, alpha: float) -> tuple[float, float]:
+        """Interval of the estimated delay."""
+        assert self._fit.delay is not None
+        posterior = self._posterior
+        return (posterior.of_delay if isinstance(posterior, DelayPosterior) else self._fit.delay.law).interval(alpha)
 
     @property
     def _is_set(self) -> npt.NDArray[np.bool_]:

@@ -49,6 +49,7 @@ MOST_KNOWN = 2000  # nodes to interpolate between: of more there are enough as t
 ENOUGH, ENOUGH_OF_MANY = 2000.0, 1000.0  # effective nodes: ends of intervals are then right to 3 and 5 % of the half-width
 MANY = 4  # parameters, beyond which each costs more
 FEWEST_SAMPLED = 100.0  # effective nodes, below which intervals are those of the normal law
+FEWEST_IN_PART = 200.0  # likewise, of one part of a mixture
 LARGEST_PARETO = 0.7  # index of the weights, from which on they are, too
 ROUGH_SD = 2.0  # of log ratios of variances, at the start of sampling
 FEWEST = 7  # nodes, between which there is an interpolation
@@ -111,7 +112,7 @@ def refined(nodes: Nodes) -> Fine:
     Sums over a lattice of one standard deviation are right to many digits of smooth functions, and not of steps, as a distribution
     function is of what is fixed given theta.
     """
-    points, weights, logs = nodes
+    points, weights, logs, _ = nodes
     mean = weights @ points
     sizes, axes = np.linalg.eigh((points - mean).T * weights @ (points - mean))
     to_points = axes * np.sqrt(sizes)
@@ -201,12 +202,16 @@ class NodePosterior(Posterior):
 
 @dataclass(frozen=True, eq=False)
 class EquationPosterior(NodePosterior):
-    """Weighted nodes, which are also `found` with their densities, and the linear coefficients at each."""
+    """Weighted nodes, which are also `found` with their densities, and the linear coefficients at each.
+
+    As a part of a mixture it has a `share` of the nodes for curves, if they are sampled.
+    """
 
     engine: EquationEngine
     nodes: HyperparameterPosterior
     linear: Linear
     found: Nodes
+    share: float = 1.0
 
     @cached_property
     def _fine(self) -> Fine:
@@ -224,7 +229,7 @@ class EquationPosterior(NodePosterior):
         nodes = self.nodes
         if is_on_a_lattice(self.engine):
             return nodes
-        return nodes.take(*resampled(nodes.theta, nodes.weights, MOST_SAMPLED))
+        return nodes.take(*resampled(nodes.theta, nodes.weights, int(np.ceil(self.share * MOST_SAMPLED))))
 
     @cached_property
     def refined(self) -> HyperparameterPosterior:
@@ -357,8 +362,10 @@ def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     return of_noises <= NARROW and of_poles <= NARROW
 
 
-def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior | None:
+def posterior_of(problem: Problem, fitted: Fitted, share: float = 1.0) -> EquationPosterior | None:
     """The posterior, given the estimates, which may lie at a boundary; None if too few of its nodes are effective.
+
+    As a part of a mixture it needs a `share` of the nodes only, if they are sampled.
 
     Warns
     -----
@@ -367,7 +374,7 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior | None:
     """
     engine = EquationEngine(problem, fitted.theta)
     start = _start(engine, fitted)
-    found = weighted_nodes(engine, start) if is_on_a_lattice(engine) else _sampled(engine, fitted, start)
+    found = weighted_nodes(engine, start) if is_on_a_lattice(engine) else _sampled(engine, fitted, start, share)
     if found is None:
         warnings.warn(
             "the sample has too little information on the coefficients of y and its derivatives to sample their posterior; "
@@ -378,9 +385,8 @@ def posterior_of(problem: Problem, fitted: Fitted) -> EquationPosterior | None:
         return None
     _, sse, linear = engine.profile(found.theta)
     scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(sse)), np.inf)
-    return EquationPosterior(
-        engine, HyperparameterPosterior(found.theta, found.weights, scale2, df, is_single=False), linear, found
-    )
+    nodes = HyperparameterPosterior(found.theta, found.weights, scale2, df, is_single=False)
+    return EquationPosterior(engine, nodes, linear, found, share)
 
 
 def _start(engine: EquationEngine, fitted: Fitted) -> FloatArray:
@@ -393,7 +399,7 @@ def _start(engine: EquationEngine, fitted: Fitted) -> FloatArray:
     return np.asarray(np.clip(start, engine.lower + margin, engine.upper - margin))
 
 
-def _sampled(engine: EquationEngine, fitted: Fitted, start: FloatArray) -> Nodes | None:
+def _sampled(engine: EquationEngine, fitted: Fitted, start: FloatArray, share: float) -> Nodes | None:
     """Nodes by adaptive sampling, from the normal law of the coefficients and rough logarithms; None if these are no good.
 
     If a noise is estimated as zero, its logarithm starts in the middle of its range.
@@ -410,7 +416,8 @@ def _sampled(engine: EquationEngine, fitted: Fitted, start: FloatArray) -> Nodes
         root = np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:  # estimates without noise have no standard errors
         return None
-    nodes, pareto = adaptive_nodes(density_of(engine, centre), centre, root, ENOUGH if len(start) <= MANY else ENOUGH_OF_MANY)
+    enough = max(share * (ENOUGH if len(start) <= MANY else ENOUGH_OF_MANY), FEWEST_IN_PART)
+    nodes, pareto = adaptive_nodes(density_of(engine, centre), centre, root, enough)
     is_good = 1 / np.sum(nodes.weights**2) >= FEWEST_SAMPLED and pareto < LARGEST_PARETO
     return significant(nodes) if is_good else None
 

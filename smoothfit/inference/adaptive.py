@@ -105,7 +105,8 @@ def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enoug
         weights = _normalised(log_weights)
         effective = 1 / np.sum(weights**2)
         if effective >= enough or len(mixtures) == MOST_ROUNDS:
-            return Sampled(Nodes(points, weights, logs), pareto_index(log_weights))
+            total = float(special.logsumexp(log_weights)) - np.log(POINTS)
+            return Sampled(Nodes(points, weights, logs, total), pareto_index(log_weights))
         mixtures.append(_fitted(points, _tempered(log_weights, TEMPERED * p)).widened())
 
 

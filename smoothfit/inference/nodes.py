@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special, stats
 
 from .._validation import FloatArray
 from ..errors import IntegrationWarning, NumericalError
@@ -78,16 +78,19 @@ class Nodes(NamedTuple):
         They sum to one.
     log_density : ndarray, shape (L,)
         Up to a constant.
+    log_integral : float
+        Logarithm of the integral of the density, up to the same constant.
     """
 
     theta: FloatArray
     weights: FloatArray
     log_density: FloatArray
+    log_integral: float
 
     def take(self, which: Integers) -> Nodes:
         """Some of them, their weights summing to one again."""
         weights = self.weights[which]
-        return Nodes(self.theta[which], weights / weights.sum(), self.log_density[which])
+        return self._replace(theta=self.theta[which], weights=weights / weights.sum(), log_density=self.log_density[which])
 
 
 class Shape(NamedTuple):
@@ -296,8 +299,9 @@ def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
         nodes, logs = lattice.high()
         weights = np.exp(logs - logs.max())
         weights /= weights.sum()
+        found = Nodes(lattice.at(nodes), weights, logs, float(special.logsumexp(logs) + np.linalg.slogdet(lattice.steps)[1]))
         if agrees(nodes, weights):
-            return Nodes(lattice.at(nodes), weights, logs)
+            return found
         if len(lattice.values) > MOST_NODES:
             break
     warnings.warn(
@@ -306,7 +310,7 @@ def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
         IntegrationWarning,
         stacklevel=2,
     )
-    return Nodes(lattice.at(nodes), weights, logs)
+    return found
 
 
 def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -> Nodes:
@@ -338,7 +342,7 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
             IntegrationWarning,
             stacklevel=2,
         )
-    return Nodes(points, weights, logs)
+    return Nodes(points, weights, logs, float(special.logsumexp(logs - log_proposal) - np.log(len(points))))
 
 
 def sobol(p: int, size: int) -> FloatArray:

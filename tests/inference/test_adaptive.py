@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from scipy.special import digamma, polygamma
+from scipy.special import digamma, gammaln, polygamma
 
 from smoothfit.inference.adaptive import adaptive_nodes, pareto_index
 from smoothfit.inference.nodes import Density
@@ -26,6 +26,7 @@ def test_moments_of_skewed_densities(p):
     sd = np.sqrt(np.diag(cov))
     assert 1 / np.sum(found.weights**2) >= 1000
     assert pareto < 0.7
+    assert found.log_integral == pytest.approx(gammaln(shapes).sum(), abs=0.05 if p == 3 else 0.2)
     assert mean / sd == pytest.approx(unmixed @ digamma(shapes) / sd, abs=0.1)
     exact = unmixed @ np.diag(polygamma(1, shapes)) @ unmixed.T
     assert cov / np.outer(sd, sd) == pytest.approx(exact / np.outer(sd, sd), abs=0.15)

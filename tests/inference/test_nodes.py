@@ -3,7 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.special import digamma, polygamma
+from scipy.special import digamma, gammaln, polygamma
 
 from smoothfit.errors import IntegrationWarning, NumericalError
 from smoothfit.inference import nodes as nodes_of_densities
@@ -31,9 +31,10 @@ def log_gammas(points):
     ("find", "p"), [(lattice_nodes, 1), (lattice_nodes, 2), (lattice_nodes, 3), (sampled_nodes, 3), (sampled_nodes, 5)]
 )
 def test_moments_of_skewed_densities(find, p):
-    nodes, weights, _ = find(within(log_gammas, p), np.zeros(p))
+    nodes, weights, _, log_integral = find(within(log_gammas, p), np.zeros(p))
     unmixed = np.linalg.inv(np.eye(p) + 0.4 * np.tri(p, k=-1))
     shapes = 1.5 + np.arange(p)
+    assert log_integral == pytest.approx(gammaln(shapes).sum(), abs=1e-4 if find is lattice_nodes else 0.05)
     mean, cov = moments(nodes, weights)
     sd = np.sqrt(np.diag(cov))
     assert mean / sd == pytest.approx(unmixed @ digamma(shapes) / sd, abs=0.002 if find is lattice_nodes else 0.05)
@@ -43,7 +44,7 @@ def test_moments_of_skewed_densities(find, p):
 
 def test_quasi_random_points_agree_with_product_quadrature():
     density = within(log_gammas, 3)
-    nodes, weights, _ = sampled_nodes(density, np.zeros(3))
+    nodes, weights, *_ = sampled_nodes(density, np.zeros(3))
     grid = np.array(list(itertools.product(np.linspace(-9, 5, 57), repeat=3)))
     exact = np.exp(density(grid))
     exact /= exact.sum()
@@ -57,13 +58,13 @@ def test_both_modes_are_found_with_their_weights():
         return np.logaddexp(np.log(0.3) - (x + 10) ** 2 / 2, np.log(0.7) - (x - 7) ** 2 / 2)
 
     for start in (-10.0, 7.0):
-        nodes, weights, _ = lattice_nodes(within(two, 1), np.array([start]))
+        nodes, weights, *_ = lattice_nodes(within(two, 1), np.array([start]))
         assert weights[nodes[:, 0] < 0].sum() == pytest.approx(0.3, abs=1e-3)
 
 
 def test_a_density_is_cut_at_the_bounds():
     density = Density(lambda points: -points[:, 0], np.array([0.0]), np.array([30.0]))
-    nodes, weights, _ = lattice_nodes(density, np.array([0.0]))
+    nodes, weights, *_ = lattice_nodes(density, np.array([0.0]))
     assert nodes.min() >= 0
     assert moments(nodes, weights)[0] == pytest.approx([1.0], abs=0.15)
 
@@ -83,7 +84,7 @@ def test_densities_that_end_have_no_weight_beyond():
     def ends(points):
         return np.where(points[:, 0] > 2, np.nan, -(points[:, 0] ** 2) / 2)
 
-    nodes, weights, _ = lattice_nodes(within(ends, 1), np.zeros(1))
+    nodes, weights, *_ = lattice_nodes(within(ends, 1), np.zeros(1))
     assert nodes.max() <= 2
     assert weights.sum() == pytest.approx(1)
 
@@ -122,7 +123,7 @@ def test_smooth_densities_are_not_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for p in (1, 2):
-            nodes, weights, _ = lattice_nodes(within(lambda points: -(points**2).sum(axis=1) / 2, p), np.ones(p))
+            nodes, weights, *_ = lattice_nodes(within(lambda points: -(points**2).sum(axis=1) / 2, p), np.ones(p))
             assert moments(nodes, weights)[1] == pytest.approx(np.eye(p), abs=1e-3)
 
 

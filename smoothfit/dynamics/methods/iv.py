@@ -98,22 +98,20 @@ def _misfit(problem: Problem, relation: Relation, theta: FloatArray) -> float:
 
 
 def _solution(relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
-    """Regressors of the noise-free solution x from the initial state that fits best: lags of x, inputs as they are."""
+    """Lags (r, m) of the noise-free solution x from the initial state that fits best."""
     m = relation.order
     A = polynomial(psi, m)
     x = filtered(rows, rows.design[:, m:] @ psi[m:], A)
     first = early(rows, A)
     response = _response(rows, first, m, A)
     x[first] += response @ np.linalg.lstsq(response, rows.target[first] - x[first], rcond=None)[0]
-    instruments = rows.design.copy()
+    lags = np.empty((len(x), m))
     firsts = run_starts(rows.run)
     for lag in range(1, m + 1):
-        shifted = rows.design[:, lag - 1].copy()  # the first rows of a run have observations before them only
-        shifted[lag:] = x[:-lag]
-        for begin in firsts:
-            shifted[begin : begin + lag] = rows.design[begin : begin + lag, lag - 1]
-        instruments[:, lag - 1] = shifted
-    return instruments
+        lags[lag:, lag - 1] = x[:-lag]
+        for begin in firsts:  # the first rows of a run have observations before them only
+            lags[begin : begin + lag, lag - 1] = rows.design[begin : begin + lag, lag - 1]
+    return lags
 
 
 def _response(rows: Rows, first: npt.NDArray[np.int64], m: int, A: FloatArray) -> FloatArray:
@@ -136,13 +134,16 @@ def _iterate(relation: Relation, rows: Rows, theta: FloatArray, patience: int) -
         stable = _stable(psi, m)
         first = early(rows, stable)
         response = np.linalg.qr(_response(rows, first, m, stable))[0]
-        instruments = filtered(rows, _solution(relation, rows, psi), stable) @ relation.jacobian(theta)
-        design, target = filtered(rows, rows.design, stable), filtered(rows, rows.target, stable)
-        for columns in (instruments, design, target):
+        lags, design, target = (
+            filtered(rows, columns, stable) for columns in (_solution(relation, rows, psi), rows.design, rows.target)
+        )
+        for columns in (lags, design, target):
             columns[first] -= response @ (response.T @ columns[first])
+        jacobian = relation.jacobian(theta)
+        instruments = lags @ jacobian[:m] + design[:, m:] @ jacobian[m:]
         size = float(np.linalg.norm(target))
         residual = target - design @ psi
-        cross = instruments.T @ (design @ relation.jacobian(theta))
+        cross = (instruments.T @ design) @ jacobian
         step = np.linalg.solve(cross, instruments.T @ residual)
         fitted = instruments @ step
         noise = float(residual @ residual) / max(1, len(residual) - len(theta))
