@@ -388,14 +388,14 @@ def check_level(alpha: Any) -> float:
     return level
 
 
-def check_rng(rng: Any, argument: str = "rng") -> np.random.Generator:
+def check_rng(rng: Any) -> np.random.Generator:
     """Return a generator: the given one, or one made from a seed (None: an arbitrary one)."""
     if not isinstance(rng, (bool, np.bool_, float, np.floating)):
         try:
             return np.random.default_rng(rng)
         except (TypeError, ValueError):
             pass
-    raise SpecificationError(f"{argument} is {shown(rng)}; pass a numpy.random.Generator, a seed (an integer from 0 on), or None")
+    raise SpecificationError(f"rng is {shown(rng)}; pass a numpy.random.Generator, a seed (an integer from 0 on), or None")
 
 
 def frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

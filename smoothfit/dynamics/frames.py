@@ -30,10 +30,10 @@ class ReadsFrames(Protocol):
         """What a formula makes of the columns; None without one."""
 
 
-def times_of(model: ReadsFrames, t: Any, argument: str = "t") -> Any:
+def times_of(model: ReadsFrames, t: Any) -> Any:
     """Values of x at which a user evaluates: those given, or the column of times of a data frame."""
-    table = table_of(t, argument)
-    return t if table is None else column_of(table, model.sample.t_name, argument, [model.sample.t_name])
+    table = table_of(t, "t")
+    return t if table is None else column_of(table, model.sample.t_name, "t", [model.sample.t_name])
 
 
 def vector_of_times(model: ReadsFrames, t: Any) -> FloatArray:

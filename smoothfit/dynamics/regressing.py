@@ -98,7 +98,7 @@ def impulses(rows: Rows, count: int) -> FloatArray:
     return columns
 
 
-def unrestricted(relation: Relation, rows: Rows) -> FloatArray:
+def unrestricted(rows: Rows) -> FloatArray:
     """Discrete coefficients by ordinary least squares."""
     R, q, _ = triangle(rows.design, rows.target)
     return np.asarray(np.linalg.lstsq(R, q, rcond=None)[0])
@@ -145,9 +145,6 @@ def fitted_regression(
     q: float = 0.0,
     sigma2: float = 0.0,
     decrement: float = 0.0,
-    notes: tuple[str, ...] = (),
-    extra: Mapping[str, Any] | None = None,
-    n_constants: int = 0,
 ) -> Fitted:
     """A Fitted whose covariances are those of the least squares of `residual` on `jacobian` (r, k)."""
     n, k = jacobian.shape
@@ -167,10 +164,7 @@ def fitted_regression(
         bread=bread,
         by_row=RowScores(jacobian * residual[:, None], rows.run, (orthogonal**2).sum(axis=1)),
         llf=gaussian_llf(rss, n),
-        n_constants=n_constants,
         decrement=decrement,
-        notes=notes,
-        extra=extra or {},
     )
 
 
@@ -242,7 +236,6 @@ def settle(
 
 
 def fitted_weighted(
-    problem: Problem,
     relation: Relation,
     found: Solution,
     weighted: Weighted,

@@ -64,7 +64,7 @@ class Smoothed(Transfer):
         if self.model.equation.terms or not ((q > 0).any() or (sigma2 > 0).all()):
             return self.fitted.resid
         model = StateSpace(self.model.equation, self.model.sample)
-        return innovations_of(model, model.terms(theta, q, sigma2[model.unknown], slopes=False, keep=True))
+        return innovations_of(model.terms(theta, q, sigma2[model.unknown], slopes=False, keep=True))
 
     @framed
     def states(self) -> pd.DataFrame:

@@ -353,14 +353,14 @@ class Equation:
                 apart[one.place], precision[one.place] = theta[one.place] - one.mean, one.sd**-2
         return float(precision @ apart**2), 2 * precision * apart, 2 * precision
 
-    def in_words(self, theta: FloatArray, digits: int = 4) -> list[str]:
+    def in_words(self, theta: FloatArray) -> list[str]:
         """The fitted equations, for example ``D(y) = -0.0239 y - 0.213 u``."""
         lines = []
         for left, row in zip(self.left, np.asarray(theta).reshape(len(self.outputs), -1), strict=True):
             text = ""
             for name, value in zip(self.regressors, row, strict=True):
                 sign = "-" if value < 0 else "+"
-                body = f"{abs(value):.{digits}g}" + ("" if name == "const" else f" {name}")
+                body = f"{abs(value):.4g}" + ("" if name == "const" else f" {name}")
                 text += f" {sign} {body}" if text else (f"-{body}" if value < 0 else body)
             lines.append(f"{left} = {text}")
         return lines

@@ -99,7 +99,7 @@ class Rows:
         values = y[axis == VALUE]
         y_origin = float(np.sort(values)[(len(values) - 1) // 2]) if len(values) and mean != "zero" else 0.0
         with np.errstate(over="ignore"):
-            spread = _spread(y - np.where(axis == VALUE, y_origin, 0.0), axis, x_unit, extent, kernel)
+            spread = _spread(y - np.where(axis == VALUE, y_origin, 0.0), axis, x_unit, kernel)
         if not 0 < spread < np.inf:
             raise DataError("the range of the observations overflows; choose another unit of y")
         y_unit = power_of_two(spread)
@@ -289,7 +289,7 @@ def mean_of_box(mean: str, lower: FloatArray, upper: FloatArray) -> FloatArray:
     return np.asarray(middle * float(np.prod(upper - lower)))
 
 
-def _spread(y: FloatArray, axis: npt.NDArray[np.int64], x_unit: FloatArray, extent: FloatArray, kernel: Kernel) -> float:
+def _spread(y: FloatArray, axis: npt.NDArray[np.int64], x_unit: FloatArray, kernel: Kernel) -> float:
     """Size of what f does: the spread of its observations, else of its slopes across the inputs, else its given amplitude."""
     sizes = [float(np.abs(y[axis == VALUE]).max(initial=0.0))]
     for j in range(len(x_unit)):

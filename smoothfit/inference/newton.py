@@ -407,13 +407,12 @@ def _held_at_bounds(
     return trials
 
 
-def difference_hessian(
-    gradient_at: Callable[[FloatArray], FloatArray], theta: FloatArray, gradient: FloatArray, step: float = 1e-4
-) -> FloatArray:
-    """Hessian from forward differences of an exact gradient in logarithms, right to about `step`, relatively."""
-    columns = [(gradient_at(theta + shift) - gradient) / step for shift in step * np.eye(len(theta))]
+def differenced(objective: Objective, theta: FloatArray, step: float = 1e-4) -> tuple[float, FloatArray, FloatArray]:
+    """Value, gradient and Hessian, this by forward differences of the gradient, right to about `step`, relatively."""
+    value, gradient = objective.gradient(theta)
+    columns = [(objective.gradient(theta + shift)[1] - gradient) / step for shift in step * np.eye(len(theta))]
     hessian = np.array(columns).reshape(len(theta), len(theta))
-    return (hessian + hessian.T) / 2
+    return value, gradient, (hessian + hessian.T) / 2
 
 
 def generalized_cross_validation(n: int, log_rss: float, free: float) -> tuple[float, float, float]:

@@ -35,7 +35,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from ..inference.newton import corrected_akaike, difference_hessian, generalized_cross_validation
+from ..inference.newton import corrected_akaike, differenced, generalized_cross_validation
 from .bandwidth import Resolution
 from .kernels import Terms, gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
@@ -214,9 +214,9 @@ class Likelihood(Criterion):
         If theta holds every variance, the columns sum to the slopes of r'K^-1 r, negative, which gives that of the longest series:
         with all variances and q times e^c these slopes fall as e^-c, and those of the determinant stay.
         """
-        value, gradient, scale = self.scaled_gradient(theta)
         if len(self._asked) == len(theta):
-            return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+            return differenced(self, theta)
+        value, gradient, scale = self.scaled_gradient(theta)
         shifts = np.delete(DIFFERENCE * np.eye(len(theta)), self._longest, axis=0)
         columns = [(self.gradient(theta + shift)[1] - gradient) / DIFFERENCE for shift in shifts]
         columns.insert(self._longest, scale - gradient - np.sum(columns, axis=0))
@@ -341,8 +341,7 @@ class PredictionCriterion(Criterion):
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+        return differenced(self, theta)
 
 
 class GeneralizedCrossValidation(PredictionCriterion):

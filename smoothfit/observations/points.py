@@ -290,14 +290,14 @@ def has_columns(x: Any) -> bool:
     return len(shape) == 2 and shape[1] > 1
 
 
-def check_orders(deriv: Any, d: int, argument: str = "deriv") -> Orders:
+def check_orders(deriv: Any, d: int) -> Orders:
     """Return the order of a partial derivative by each of d variables; of several a single 0 is f itself."""
     if np.ndim(deriv) == 0 and not isinstance(deriv, (str, bool, np.bool_)) and (d == 1 or deriv == 0):
-        return (check_order(deriv, argument, 0, HIGHEST_DERIVATIVE),) * d
+        return (check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE),) * d
     if isinstance(deriv, (str, bool)) or np.ndim(deriv) != 1 or len(deriv) != d:
         example = ", ".join(["1"] + ["0"] * (d - 1))
-        raise SpecificationError(f"{argument} is {deriv!r}; pass an order for each of {d} variables, for example ({example})")
-    return tuple(check_order(k, f"{argument}[{j}]", 0, HIGHEST_DERIVATIVE) for j, k in enumerate(deriv))
+        raise SpecificationError(f"deriv is {deriv!r}; pass an order for each of {d} variables, for example ({example})")
+    return tuple(check_order(k, f"deriv[{j}]", 0, HIGHEST_DERIVATIVE) for j, k in enumerate(deriv))
 
 
 def noise_name(observations: PointObservations, orders: Orders, name: str | None) -> str | None:

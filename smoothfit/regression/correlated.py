@@ -21,7 +21,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError
-from ..inference.newton import Minimum, best_of, difference_hessian, minimize
+from ..inference.newton import Minimum, best_of, differenced, minimize
 from .band import BandRows
 from .correlation import Markov, places
 from .criteria import FullLikelihood, RestrictedLikelihood
@@ -140,8 +140,7 @@ class Profile:
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient, 1e-3)
+        return differenced(self, theta, 1e-3)
 
 
 def _cross(cov: Covariance, rows: BandRows, others: BandRows) -> float:

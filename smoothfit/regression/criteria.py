@@ -30,7 +30,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from ..inference.newton import corrected_akaike, difference_hessian, generalized_cross_validation
+from ..inference.newton import corrected_akaike, differenced, generalized_cross_validation
 from .band import Solution
 from .system import System
 
@@ -80,8 +80,7 @@ class Criterion(ABC):
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+        return differenced(self, theta)
 
 
 class RestrictedLikelihood(Criterion):

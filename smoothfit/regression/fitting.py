@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
-from ..inference.newton import Minimum, difference_hessian, minimize
+from ..inference.newton import Minimum, differenced, minimize
 from ..inference.quasi_newton import LEVEL
 from ..results.exact import SMALLEST_SD
 from .criteria import (
@@ -182,8 +182,7 @@ class _TiedToEdf:
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+        return differenced(self, theta)
 
 
 def effective_df(system: System, log_tau: FloatArray, log_sigma2: FloatArray) -> float:

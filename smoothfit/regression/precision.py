@@ -11,47 +11,19 @@ R and rho^2 the minimum, QR decompositions move c by about eps (|a| + max_j D_j 
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
 from .._validation import EPS, FloatArray
-from .band import BandRows, Solution, multiply_factor, rows_of_factor, solve_factor, solve_transposed
-from .fitting import Estimate
+from .band import BandRows, multiply_factor, rows_of_factor, solve_factor, solve_transposed
 from .products import ProductRows
+from .protocols import Solved
 from .restricted import lifted
-from .rows import Rows
-from .specification import Specification
-from .system import System, column_sizes
+from .system import column_sizes
 
 GOOD = 1e-8  # posterior SDs that do not matter
 IS_EXTENDED = np.finfo(np.longdouble).eps < EPS  # on some platforms it is not
 MOST_STEPS = 4
 CHUNK = 2**18  # observations at a time
-
-
-class Solved(Protocol):
-    """A fit as the control of rounding sees it; the members are those of `fit.Fit`."""
-
-    @property
-    def specification(self) -> Specification:
-        """What was fitted."""
-
-    @property
-    def rows(self) -> Rows:
-        """The rows."""
-
-    @property
-    def estimate(self) -> Estimate:
-        """Smoothing and variances."""
-
-    @property
-    def whole(self) -> System:
-        """The system of all coefficients."""
-
-    @property
-    def solution(self) -> Solution:
-        """Coefficients, with the factor of A and the band of its inverse."""
 
 
 def rounding_bound(fit: Solved) -> float:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .._entry import warn
 from .._validation import FloatArray, check_order
@@ -13,57 +12,10 @@ from ..errors import DataError, LeverageWarning, SpecificationError
 from ..results.estimates import LEAST_FREE
 from .band import merged, multiply_factor
 from .correlation import Dense
-from .fitting import Estimate
+from .protocols import Judged
 from .rows import Rows
 
 MOST_INFLATED = 1000.0  # a residual, by a leverage near one
-
-
-class Judged(Protocol):
-    """A fit as sandwich covariances see it; the members are those of `fit.Fit`."""
-
-    @property
-    def rows(self) -> Rows:
-        """The rows."""
-
-    @property
-    def estimate(self) -> Estimate:
-        """Smoothing and variances."""
-
-    @property
-    def cov_type(self) -> str:
-        """Kind of covariance."""
-
-    @property
-    def cov_kwds(self) -> dict[str, Any]:
-        """Its options."""
-
-    @property
-    def n_coef(self) -> int:
-        """Number of coefficients."""
-
-    @property
-    def resid(self) -> FloatArray:
-        """Residuals (n,)."""
-
-    @property
-    def sigma2(self) -> FloatArray:
-        """Variance of every group."""
-
-    @property
-    def leverage(self) -> FloatArray:
-        """Leverages (n,)."""
-
-    @property
-    def df_resid(self) -> float:
-        """Residual degrees of freedom."""
-
-    @property
-    def order(self) -> npt.NDArray[np.int64]:
-        """The observations in order of x."""
-
-    def observation(self, i: int) -> tuple[str, int]:
-        """Name and number within it of an observation."""
 
 
 def check_sandwich(rows: Rows, kind: str, options: dict[str, Any]) -> None:

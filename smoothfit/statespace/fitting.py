@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError
-from ..inference.newton import REMEDY, Minimum, certified, difference_hessian, minimize, trusting_each
+from ..inference.newton import REMEDY, Minimum, certified, differenced, minimize, trusting_each
 from ..markov.bandwidth import LIMIT, Resolution, Tie
 from ..markov.criteria import (
     LIKELIHOODS,
@@ -94,8 +94,7 @@ class Tied:
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+        return differenced(self, theta)
 
 
 def estimate(rows: Rows, order: int, method: str, tie: Tie | None, near: Variances | None = None) -> Variances:

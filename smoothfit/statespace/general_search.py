@@ -15,7 +15,7 @@ from .._entry import warn
 from .._validation import FloatArray, frozen
 from ..errors import ConvergenceError, IdentificationError, IntegrationWarning, NumericalError
 from ..inference.descent import Scored, descend
-from ..inference.newton import Minimum, best_from, difference_hessian, minimize
+from ..inference.newton import Minimum, best_from, differenced, minimize
 from ..inference.quasi_newton import DECREMENT, LEVEL
 from ..markov.program import Sums
 from .extent import LOG, Parameter
@@ -244,8 +244,7 @@ class GeneralCriterion:
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
         """Value, gradient and Hessian, this by differences of exact gradients."""
-        value, gradient = self.gradient(theta)
-        return value, gradient, difference_hessian(lambda t: self.gradient(t)[1], theta, gradient)
+        return differenced(self, theta)
 
     # Search --------------------------------------------------------------------------------------------------------------
 

@@ -111,7 +111,7 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
 def _starts(problem: Problem, relation: Relation, rows: Rows, exact: bool) -> Iterator[list[FloatArray]]:
     """Groups of starts (theta, v), one of each group to be followed to a minimum: of other methods, then of a grid."""
     yield from ([x] for x in _solutions(problem, relation))
-    psi = unrestricted(relation, rows)
+    psi = unrestricted(rows)
     candidates = []
     for theta in search_starts(problem, relation, psi if relation.from_psi(psi) is not None else None):
         candidates += [np.append(theta, v) for v in SHARES]

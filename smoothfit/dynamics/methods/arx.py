@@ -18,7 +18,7 @@ def estimate(problem: Problem) -> Fitted:
     """Least squares over the continuous-time parameters."""
     relation, rows = relation_of(problem)
     R, q, rest = triangle(rows.design, rows.target)
-    found = least_squares(relation, R, q, len(rows.target), search_starts(problem, relation, unrestricted(relation, rows)), rest)
+    found = least_squares(relation, R, q, len(rows.target), search_starts(problem, relation, unrestricted(rows)), rest)
     jacobian = rows.design @ relation.jacobian(found.theta)
     residual = relation.residual(found.theta, rows)
     variance = float(residual @ residual) / (len(residual) - len(found.theta))

@@ -92,10 +92,9 @@ def _by_sums_alone(problem: Problem, relation: Relation, rows: Rows) -> tuple[Fi
     sigma2 = _variance(relation, noise, problem.sample)
     columns = rows.design @ relation.jacobian(found.theta)
     A = polynomial(relation.psi(found.theta), relation.order)
-    J = _beside(rows, summed(rows, columns, relation.order), constants(rows, relation.order))
-    residual = _beside(
-        rows, summed(rows, relation.residual(found.theta, rows)[:, None], relation.order), constants(rows, relation.order)
-    )[:, 0]
+    J = _beside(summed(rows, columns, relation.order), constants(rows, relation.order))
+    left = summed(rows, relation.residual(found.theta, rows)[:, None], relation.order)
+    residual = _beside(left, constants(rows, relation.order))[:, 0]
     fitted = fitted_regression(problem, rows, found.theta, J, residual, sigma2=sigma2, decrement=found.decrement)
     assert fitted.bread is not None
     # W'J: sums and the filter run backwards. The first m rows' own noise goes into the constants.
@@ -153,7 +152,7 @@ def _regressed(problem: Problem, relation: Relation, rows: Rows, found: Solution
     """The weighted regression at its solution, with everything by row, and its columns (r, k)."""
     A = polynomial(relation.psi(found.theta), relation.order)
     response = impulses_of(rows, A, relation.order)
-    J = _beside(rows, filtered(rows, rows.design @ relation.jacobian(found.theta), A), response)
+    J = _beside(filtered(rows, rows.design @ relation.jacobian(found.theta), A), response)
     noise = noise_by_node(relation, problem.sample, found.theta)
     fitted = fitted_regression(problem, rows, found.theta, J, noise[rows.node, 0], decrement=found.decrement)
     return replace(fitted, sigma2=np.array([_variance(relation, noise, problem.sample)])), J
@@ -212,7 +211,7 @@ def _long(problem: Problem) -> Fitted | None:
     noise = noise_by_node(relation, sample, found.theta)
     sigma2 = _variance(relation, noise, sample)
     by_row = partial(_row_scores, problem, found)
-    return fitted_weighted(problem, relation, found, weighted, noise=noise, sigma2=sigma2, by_row=by_row)
+    return fitted_weighted(relation, found, weighted, noise=noise, sigma2=sigma2, by_row=by_row)
 
 
 def summed(rows: Rows, values: FloatArray, times: int) -> FloatArray:
@@ -238,7 +237,7 @@ def impulses_of(rows: Rows, A: FloatArray, order: int) -> FloatArray:
     return np.asarray(np.linalg.qr(filtered(rows, impulses(rows, order), A))[0])
 
 
-def _beside(rows: Rows, values: FloatArray, nuisance: FloatArray) -> FloatArray:
+def _beside(values: FloatArray, nuisance: FloatArray) -> FloatArray:
     """What the nuisance columns (orthonormal) leave of values."""
     return values - nuisance @ (nuisance.T @ values)
 
@@ -254,7 +253,7 @@ def _adjoint(part: FloatArray, A: FloatArray, order: int) -> FloatArray:
 def _ordinary(problem: Problem, relation: Relation, rows: Rows) -> Solution:
     nuisance = constants(rows, relation.order)
     both = summed(rows, np.column_stack([rows.design, rows.target]), relation.order)
-    both = _beside(rows, _beside(rows, both, nuisance), nuisance)
+    both = _beside(_beside(both, nuisance), nuisance)
     R, q, rest = triangle(both[:, :-1], both[:, -1])
     return least_squares(relation, R, q, len(both), search_starts(problem, relation), rest)
 
@@ -263,7 +262,7 @@ def _weigh(relation: Relation, rows: Rows, theta: FloatArray) -> Weighted:
     """Rows divided by A of theta, beside the responses to the first observations."""
     A = polynomial(relation.psi(theta), relation.order)
     both = filtered(rows, np.column_stack([rows.design, rows.target]), A)
-    left = _beside(rows, both, impulses_of(rows, A, relation.order))
+    left = _beside(both, impulses_of(rows, A, relation.order))
     return Weighted(*triangle(left[:, :-1], left[:, -1]), len(left))
 
 

@@ -402,7 +402,7 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
         noise=dict(zip(names, values.tolist(), strict=True)),
         q=optimum.q,
         sigma2=sigma2,
-        resid=innovations_of(model, terms),
+        resid=innovations_of(terms),
         n_rows=terms.n_used,
         bread=None if inverse is None else np.asarray(inverse),
         by_row=partial(score_rows, Problem(equation, model.sample), optimum, to_public),
@@ -429,7 +429,7 @@ def score_rows(problem: Problem, optimum: Optimum, to_public: FloatArray) -> Row
     return RowScores(by_raw[:, optimum.free] * (by_logs[optimum.free] / to_public[optimum.free]), run)
 
 
-def innovations_of(model: StateSpace, terms: Terms) -> FloatArray:
+def innovations_of(terms: Terms) -> FloatArray:
     """Standardised innovations by node and channel; NaN if there is none."""
     v, f = terms.innovations[..., 0], terms.variances[..., 0]
     with np.errstate(invalid="ignore"):

@@ -54,7 +54,7 @@ def estimate(problem: Problem, lam: float | None = None) -> Fitted:
     failure: ConvergenceError | None = None
     for theta in thetas:
         try:
-            return _fitted(problem, model, lam, q, sigma2, *_descend(model, lam, theta))
+            return _fitted(problem, lam, q, sigma2, *_descend(model, lam, theta))
         except ConvergenceError as error:
             failure = failure or error
         except NumericalError as error:
@@ -116,7 +116,6 @@ def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArr
 
 def _fitted(
     problem: Problem,
-    model: StateSpace,
     lam: float,
     q: float,
     sigma2: float,

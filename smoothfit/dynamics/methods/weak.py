@@ -116,7 +116,6 @@ def estimate(problem: Problem) -> Fitted:
 
     found, weighted = settle(relation, weigh, thetas, 'method="output_error"')
     return fitted_weighted(
-        problem,
         relation,
         found,
         weighted,
