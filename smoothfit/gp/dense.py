@@ -179,6 +179,8 @@ def solve(rows: Rows, L: FloatArray) -> Solved:
 class DenseLikelihood:
     """The restricted likelihood by dense algebra, O(n^3)."""
 
+    has_hessian = True
+
     def __init__(self, rows: Rows, kernel: Kernel, parameters: Parameters):
         check_memory(
             len(rows),

@@ -11,7 +11,7 @@ References
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
-from ..markov.priors import Matern
+from ..markov.priors import Jump, Matern
 from ..markov.program import VALUE, Functionals, Processes, Program, Sums, compiled
 from ..observations.abscissa import Points
 from .dense import check_memory, terms_at
@@ -58,6 +58,13 @@ class MarkovModel:
         """The program of the observations."""
         return self._compiled(self.observed)
 
+    @cached_property
+    def with_jump(self) -> Program:
+        """The same of a curve with a level that is zero until it changes, the last component of the process."""
+        processes = Processes((self.processes.terms[0] + Jump(0),), 1.0)
+        process = np.column_stack([self.observed.process, self.rows.axis < 0])
+        return compiled(processes, replace(self.observed, process=process), np.eye(processes.dim)[0], self._labels)
+
     def asking(self, X: FloatArray, process: FloatArray, effects: FloatArray) -> Program:
         """The program of the observations, then of combinations of the state and of the mean's coefficients at scaled points X."""
         nothing = np.full(len(X), np.nan)
@@ -65,8 +72,11 @@ class MarkovModel:
         return self._compiled(Functionals.join([self.observed, asked]))
 
     def _compiled(self, functionals: Functionals) -> Program:
-        terms = tuple(f"term {i} of the mean" for i in range(self.rows.n_terms))
-        return compiled(self.processes, functionals, np.eye(self.processes.dim)[0], terms)
+        return compiled(self.processes, functionals, np.eye(self.processes.dim)[0], self._labels)
+
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        return tuple(f"term {i} of the mean" for i in range(self.rows.n_terms))
 
 
 def _at(
@@ -76,13 +86,16 @@ def _at(
     return Functionals(points, points, np.full(n, VALUE, np.int8), process, effects, y, ratio, group, np.zeros(n))
 
 
-def _arguments(values: Values) -> tuple[FloatArray, FloatArray]:
-    """Hyperparameters of the process, and variances of the groups, of which the last is known."""
-    return np.array([values.length[0], values.amplitude]), np.append(values.sigma2, 1.0)
+def arguments(values: Values) -> tuple[FloatArray, FloatArray]:
+    """Hyperparameters (..., 2) of the process, and variances (..., G) of the groups, of which the last is known."""
+    known = np.ones((*values.sigma2.shape[:-1], 1))
+    return np.stack([values.length[..., 0], values.amplitude], axis=-1), np.concatenate([values.sigma2, known], axis=-1)
 
 
 class MarkovLikelihood:
     """The restricted likelihood by the Kalman filter, O(n)."""
+
+    has_hessian = False
 
     def __init__(self, rows: Rows, kernel: Kernel, parameters: Parameters):
         self._parameters = parameters
@@ -91,18 +104,17 @@ class MarkovLikelihood:
 
     def log_det_and_quadratic(self, thetas: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Both pieces for candidates (L, n_free), side by side; NaN where the covariance is singular."""
-        each = [_arguments(self._parameters.values(theta)) for theta in thetas]
-        values, variance = (np.array(part) for part in zip(*each, strict=True))
+        values, variance = arguments(self._parameters.values(thetas))
         log_det, quadratic, _, used = self.model.program.scan(values, variance)
         bad = used != self.rows.n_contrasts  # what follows from the rows before it is passed over
         return np.where(bad, np.nan, log_det), np.where(bad, np.nan, quadratic)
 
     def _scores(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Both pieces with their exact gradients by theta, (1 + n_free,) each."""
-        parameters, n_free = self._parameters, len(theta)
-        values, variance = _arguments(parameters.values(theta))
-        free = [1] * (parameters.amplitude is None) + [0] * len(parameters.by)  # in the order of theta
-        slopes = np.zeros((n_free, len(variance)))
+        parameters, first = self._parameters, self._first
+        values, variance = arguments(parameters.values(theta))
+        free = [1] * (parameters.amplitude is None and not first) + [0] * len(parameters.by)  # in the order of theta
+        slopes = np.zeros((len(theta) - first, len(variance)))
         slopes[len(free) :, :-1] = np.diag(2 * variance[:-1])  # by the logarithms of SDs
         try:
             sums = self.model.program.sums(values, variance, free, slopes)
@@ -110,9 +122,16 @@ class MarkovLikelihood:
             raise Singular(len(self.rows) - 1) from None
         if sums.n_used != self.rows.n_contrasts:
             raise Singular(self._passed_over(values, variance))
-        along = parameters.to_logs
-        log_det, quadratic = (np.append(terms[0], along.T @ terms[1:]) for terms in (sums.log_det, sums.sse))
-        return log_det, quadratic
+        along = parameters.to_logs[first:, first:]
+        found = np.zeros((2, 1 + len(theta)))
+        for terms, whole, by_amplitude in zip((sums.log_det, sums.sse), found, (2 * sums.n_used, -2 * sums.sse[0]), strict=True):
+            whole[0], whole[1 : 1 + first], whole[1 + first :] = terms[0], by_amplitude, along.T @ terms[1:]
+        return found[0], found[1]
+
+    @property
+    def _first(self) -> int:
+        """Place of the first component of theta that takes a derivative: all variances are multiples of a profiled amplitude^2."""
+        return int(self._parameters.profiled)
 
     def _passed_over(self, values: FloatArray, variance: FloatArray) -> int:
         """The first row by x that those before it determine."""
@@ -128,11 +147,13 @@ class MarkovLikelihood:
         if not hessian:
             return Pieces(*value, first[0][1:], first[1][1:])
         hessians = np.zeros((2, n_free, n_free))
-        for i, direction in enumerate(np.eye(n_free)):
+        for i in range(self._first, n_free):
             up, down, far_up, far_down = (
-                np.array(self._scores(theta + offset * DIFFERENCE * direction))[:, 1:] for offset in (1.0, -1.0, 2.0, -2.0)
+                np.array(self._scores(theta + offset * DIFFERENCE * np.eye(n_free)[i]))[:, 1:] for offset in (1.0, -1.0, 2.0, -2.0)
             )
             hessians[:, i] = (4 * (up - down) / 2 - (far_up - far_down) / 4) / (3 * DIFFERENCE)
+        if self._first:
+            hessians[:, :, 0] = hessians[:, 0] = [np.zeros(n_free), -2 * first[1][1:]]
         hessians = (hessians + hessians.swapaxes(1, 2)) / 2
         return Pieces(*value, first[0][1:], first[1][1:], hessians[0], hessians[1])
 
@@ -142,7 +163,7 @@ class MarkovPosterior:
 
     def __init__(self, values: Values, likelihood: MarkovLikelihood):
         self._model = likelihood.model
-        self._values, self._variance = _arguments(values)
+        self._values, self._variance = arguments(values)
 
     @cached_property
     def log_det_and_quadratic(self) -> tuple[float, float]:

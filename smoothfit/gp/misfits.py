@@ -9,7 +9,9 @@ orthonormal basis of the columns of L^-1 H, the terms of the mean, and G = (I - 
 - A level shift before x_k adds effect * s, s_i being one for values of f from x_k on and zero for others; generalised least
   squares give effect = s'P y / s'P s, of variance 1 / s'P s. It is looked for in one input.
 
-Errors are in order of x in one input, and else in the order of the rows.
+Errors are in order of x in one input, and else in the order of the rows. Of a Matérn process in one input they are those of the
+Kalman filter and its adjoint, O(n): one-step-ahead errors are its innovations, of which the first observations have none, and a
+level is a component of the state that is zero until it jumps (``smoothfit.markov.program.Program.adjoint``).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from ..results.misfit import AT_POINTS, FEW, FEW_STRETCHES, Errors, Misfit, Reme
 from ..results.protocols import Change
 from .dense import Correlations, factor
 from .kernels import Kernel
+from .markov import MarkovModel, arguments
 from .parameters import Values
 from .points import VALUE
 from .rows import RANK_TOLERANCE, Rows
@@ -50,7 +53,8 @@ def misfits_of_process(
     one_input = rows.X.shape[1] == 1
     order = np.argsort(rows.X[:, 0] if one_input else rows.order, kind="stable")
     record = [np.sort(order[stretch]) for stretch in even_stretches(len(rows), FEW, FEW_STRETCHES)]
-    found = [_errors(rows.take(part), kernel, values, one_input) for part in record]
+    errors_of = _by_filter if one_input and kernel.markov_order is not None else _by_factor
+    found = [errors_of(rows.take(part), kernel, values) for part in record]
     errors = Errors(
         rows.order[np.concatenate(record)],
         np.concatenate([own.one_step for own in found]),
@@ -66,8 +70,26 @@ def _in_units(shift: Change, rows: Rows) -> Change:
     return shift._replace(x=x, effect=shift.effect * rows.y_unit, se=shift.se * rows.y_unit)
 
 
-def _errors(rows: Rows, kernel: Kernel, values: Values, one_input: bool) -> Errors:
-    """Standardised errors of a record of its own."""
+def _by_filter(rows: Rows, kernel: Kernel, values: Values) -> Errors:
+    """Standardised errors of a record of its own in one input, of a Matérn process."""
+    model, (hyper, variance) = MarkovModel.of(rows, kernel), arguments(values)
+    adjoint = model.with_jump.adjoint(hyper, variance)
+    u, precision = adjoint.errors.T
+    free = precision * rows.noise(values.sigma2) > LEAST_FREE
+    deleted = u / np.sqrt(np.where(free, precision, np.nan))
+    is_value = rows.axis == VALUE
+    x, before = np.unique(rows.X[is_value, 0], return_index=True)
+    at = np.searchsorted(np.unique(rows.X[:, 0]), x)  # nodes of values: elsewhere a shift is the same as at the next one
+    information, score = (of_state[at, model.processes.dim] for of_state in (adjoint.information, adjoint.score))
+    size = np.cumsum(precision[is_value][::-1])[::-1][before]
+    found = np.flatnonzero((information > LEAST_NEW * size) & (x > x.min(initial=np.inf)))
+    effect, se = score[found] / information[found], 1 / np.sqrt(information[found])
+    innovations = model.with_jump.innovations(hyper, variance)
+    return Errors(rows.order, innovations, deleted, [Change("level shift", x[found], effect, se)])
+
+
+def _by_factor(rows: Rows, kernel: Kernel, values: Values) -> Errors:
+    """Standardised errors of a record of its own, by dense algebra."""
     K = Correlations(kernel, rows, values.length).matrix() * values.amplitude**2 + np.diag(rows.noise(values.sigma2))
     G, _ = lapack.dtrtri(factor(K), lower=1)
     U, sizes, _ = np.linalg.svd(G @ rows.design, full_matrices=False)
@@ -77,7 +99,7 @@ def _errors(rows: Rows, kernel: Kernel, values: Values, one_input: bool) -> Erro
     precision = np.einsum("ij,ij->j", G, G)
     free = precision * rows.noise(values.sigma2) > LEAST_FREE
     deleted = (G.T @ residual) / np.sqrt(np.where(free, precision, np.nan))
-    shifts = [_shifts(rows, residual, G)] if one_input else []
+    shifts = [_shifts(rows, residual, G)] if rows.X.shape[1] == 1 else []
     return Errors(rows.order, _recursive(U, residual), deleted, shifts)
 
 

@@ -24,6 +24,7 @@ from .parameters import Parameters
 from .rows import Rows
 
 LEAST_QUADRATIC = 1e-24  # of y'P y beside the observations' squares: they follow the mean to rounding
+STEP = 2.0**-10  # in a logarithm, of differences for a search
 
 
 class Singular(Exception):  # noqa: N818
@@ -61,6 +62,10 @@ class Expansion(NamedTuple):
 
 class Likelihood(Protocol):
     """A route to the restricted likelihood."""
+
+    @property
+    def has_hessian(self) -> bool:
+        """Whether it has exact second derivatives, at the cost of a few values."""
 
     def log_det_and_quadratic(self, thetas: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Both pieces for candidates (L, n_free); NaN where the covariance is singular."""
@@ -105,6 +110,8 @@ class Criterion:
         ------
         Singular
         """
+        if hessian and not self.likelihood.has_hessian:
+            return self.expand(u)._replace(hessian=self._differenced(u))
         pieces = self.likelihood.pieces(self._padded(u), hessian)
         if not self.parameters.profiled:
             total = None
@@ -123,6 +130,13 @@ class Criterion:
             total = pieces.log_det_hessian[1:, 1:] + n * (pieces.quadratic_hessian[1:, 1:] / quadratic - np.outer(slope, slope))
         value = pieces.log_det + n * np.log(quadratic / n) + n
         return Expansion(float(value), pieces.log_det_gradient[1:] + n * slope, total)
+
+    def _differenced(self, u: FloatArray) -> FloatArray:
+        """Hessian by central differences of gradients."""
+        steps = STEP * np.eye(len(u))
+        up, down = (np.array([self.expand(u + side * step).gradient for step in steps]) for side in (1, -1))
+        differences = (up - down) / (2 * STEP)
+        return np.asarray((differences + differences.T) / 2)
 
     def theta(self, u: FloatArray) -> FloatArray:
         """Return theta, with the best amplitude where it is profiled.

@@ -20,6 +20,7 @@ from .priors import (
     DampedTrend,
     IntegratedOrnsteinUhlenbeck,
     IntegratedWiener,
+    Jump,
     LocalLinearTrend,
     Matern,
     OrnsteinUhlenbeck,
@@ -35,6 +36,7 @@ TABLE, HARMONIC, ROTATION = 0, 6, 7  # as in processes.hpp
 KINDS: dict[type[Prior], int] = {
     IntegratedWiener: 1,
     Polynomial: 1,
+    Jump: 1,
     Matern: 2,
     OrnsteinUhlenbeck: 2,
     IntegratedOrnsteinUhlenbeck: 3,

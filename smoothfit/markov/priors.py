@@ -187,6 +187,21 @@ class Polynomial(IntegratedWiener):
         return f"Polynomial(degree={self.degree})"
 
 
+class Jump(Polynomial):
+    """A polynomial that is zero until it changes: no part of a curve, but what changes of its level and slope would be."""
+
+    label: ClassVar[str] = "jump"
+
+    @property
+    def level(self) -> None:
+        """None: it starts at zero."""
+        return
+
+    def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
+        """Zero."""
+        return Start(np.zeros((self.dim, 0)), np.zeros((self.dim, self.dim)))
+
+
 @cache
 def _matern_state(p: int) -> MaternState:
     return MaternState(p)

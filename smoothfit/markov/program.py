@@ -242,6 +242,12 @@ class Program:
         """The same at all hyperparameters of processes that the kernels support."""
         return None if any(b.kind == TABLE for b in self.processes.blocks) else self._unknown(self._ones)
 
+    @cached_property
+    def _start_of_width(self) -> dict[int, FloatArray]:
+        """The same with derivatives of zero (M, K, width), by their width."""
+        unknown = self._constant_unknown
+        return {} if unknown is None else {width: widened(unknown, width) for width in (1, 1 + DIRECTIONS)}
+
     def _arguments(
         self,
         values: FloatArray,
@@ -259,15 +265,15 @@ class Program:
         parameters[free, range(1, 1 + len(free))] = values[list(free)]
         if slopes is not None:
             noise[:, 1 : 1 + count] = slopes.T
-        unknown = self._unknown(values) if self._constant_unknown is None else self._constant_unknown
-        B = np.zeros((*unknown.shape, width))
-        B[..., 0] = unknown
+        B = self._start_of_width.get(width)
         tables: list[FloatArray] = []
+        if B is not None:
+            return self._read, self._steps, (), parameters, B, noise, is_still
         for block in self.processes.blocks:
             if block.kind == TABLE:
                 integral = block.integrated and self.n_accumulators > 0
                 tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width, self.waits)
-        return self._read, self._steps, tuple(tables), parameters, B, noise, is_still
+        return self._read, self._steps, tuple(tables), parameters, widened(self._unknown(values), width), noise, is_still
 
     def _at(self, values: FloatArray, *, is_still: bool = False) -> Program:
         """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
@@ -320,8 +326,10 @@ class Program:
         """
         if self._at(values, is_still=is_still) is not self:
             return self._constant.sums(values, variance, free, slopes, is_still=is_still)
-        if slopes is None or not len(slopes):
-            return self._sums(*self._arguments(values, variance, is_still=is_still))
+        if slopes is None or len(slopes) <= DIRECTIONS:
+            whole = self._sums(*self._arguments(values, variance, free, slopes, is_still=is_still))
+            count = 1 if slopes is None else 1 + len(slopes)
+            return Sums(whole.log_det[:count], whole.sse[:count], whole.log_information[:count], whole.n_used)
         parts = []
         for begin in range(0, len(slopes), DIRECTIONS):
             some = slopes[begin : begin + DIRECTIONS]
@@ -492,12 +500,22 @@ class Program:
         return np.asarray(self._run(_kernels.markov_end, (*self._arguments(values, variance), kept)))
 
 
+def widened(numbers: FloatArray, width: int) -> FloatArray:
+    """Numbers with derivatives of zero after them on a last axis."""
+    found = np.zeros((*numbers.shape, width))
+    found[..., 0] = numbers
+    return found
+
+
 def even_steps(steps: FloatArray, rounding: float) -> FloatArray:
     """Steps (n,), of which those that differ by `rounding` of x are one, their mean.
 
     A season turns in the steps of a grid by exact fractions of its period: the rounding of these would be taken for a trace of what
     nothing identifies, or not, as other parameters move.
     """
+    gaps = np.diff(np.sort(steps))
+    if not (gaps[gaps > 0] <= rounding).any():
+        return steps
     dt, of_step, counts = np.unique(steps, return_inverse=True, return_counts=True)
     first = np.flatnonzero(np.diff(dt, prepend=-np.inf) > rounding)
     last = np.append(first[1:], len(dt)) - 1
@@ -652,10 +670,10 @@ def _constraints(intervals: Intervals, readout: FloatArray, places: _Places, n_s
 
 def _classes(dt_of_step: IntArray, use: npt.NDArray[np.int8]) -> tuple[IntArray, IntArray, npt.NDArray[np.int8]]:
     """The class of each step, and of each class the distinct step and the use of slots."""
-    if use.shape[1]:
-        patterns, pattern_of_step = np.unique(use[1:], axis=0, return_inverse=True)
-    else:
-        patterns, pattern_of_step = use[:1], np.zeros(len(dt_of_step), np.int64)
+    if not use.shape[1]:
+        n = int(dt_of_step.max(initial=-1)) + 1
+        return dt_of_step, np.arange(n), np.zeros((n, 0), np.int8)
+    patterns, pattern_of_step = np.unique(use[1:], axis=0, return_inverse=True)
     codes, class_of_step = np.unique(dt_of_step * len(patterns) + pattern_of_step.ravel(), return_inverse=True)
     class_dt, class_pattern = np.divmod(codes, len(patterns))
     return class_of_step.ravel(), class_dt, patterns[class_pattern]

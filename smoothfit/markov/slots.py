@@ -65,6 +65,9 @@ def planned(begin: IntArray, end: IntArray, integral: Mask, difference: Mask, pl
 
     `plain` are the differences of f itself, which may have a common end.
     """
+    if not (integral.any() or difference.any()):
+        none = np.full(len(end), -1, np.int64)
+        return Intervals(end, none, none, np.zeros((n_nodes, 0), np.int8), 0, 0, ())
     kinds = np.where(integral, 0, np.where(difference, 1, -1))
     plan = _plan(begin, end, kinds, (), n_nodes)
     if plan.size <= room:

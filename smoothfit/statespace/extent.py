@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from .._validation import FloatArray, first_index
 from ..errors import DataError
@@ -18,6 +19,7 @@ from ..observations import OF_DIFFERENCE, Observations, Readings
 from ..results.exact import SMALLEST_SD, is_stuck
 from .periodic import Phases
 
+IntArray = npt.NDArray[np.int64]
 SHORTEST, LONGEST = 1e-3, 10.0  # of the mean spacing and of the range of x: response times at least and at most
 SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
 COARSEST = 1e8  # steps, as multiples of the size of the observations
@@ -89,6 +91,36 @@ class Parameter:
     def moved(self, number: float, step: float) -> float:
         """A number whose coordinate is moved by a step; zero stays zero on a logarithmic scale."""
         return number * math.exp(step) if self.link == LOG else self.link.number(self.link.coordinate(number) + step)
+
+
+class Places(NamedTuple):
+    """Which parameters are hyperparameters and which variances, their places there, and the links that are no logarithms."""
+
+    hyper: IntArray
+    of_hyper: IntArray
+    variance: IntArray
+    of_variance: IntArray
+    links: dict[int, Link]
+
+    @classmethod
+    def of(cls, parameters: Sequence[Parameter]) -> Places:
+        """Of all parameters, in their order."""
+        is_variance = np.array([p.is_variance for p in parameters], dtype=bool)
+        index = np.array([p.index for p in parameters], np.int64)
+        hyper, variance = np.flatnonzero(~is_variance), np.flatnonzero(is_variance)
+        links = {i: p.link for i, p in enumerate(parameters) if p.link != LOG}
+        return cls(hyper, index[hyper], variance, index[variance], links)
+
+    def numbers(self, theta: FloatArray) -> FloatArray:
+        """What the parameters are (k,) at a theta (k,)."""
+        if not self.links:
+            return np.asarray(np.exp(theta))
+        logs = theta.copy()
+        logs[list(self.links)] = 0.0
+        found = np.exp(logs)
+        for i, link in self.links.items():
+            found[i] = link.number(float(theta[i]))
+        return np.asarray(found)
 
 
 class Measured(Protocol):

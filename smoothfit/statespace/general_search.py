@@ -165,9 +165,9 @@ class GeneralCriterion:
         scaling, (lower, upper) = self.scaling, self.bounds
         if scaling is None:
             return np.zeros(len(theta))
-        moves = scaling > 0
-        least = ((lower - theta) / np.where(moves, scaling, 1.0))[:, moves].max(axis=1)
-        most = ((upper - theta) / np.where(moves, scaling, 1.0))[:, moves].min(axis=1)
+        moves = np.flatnonzero(scaling > 0)
+        least, most = ((bound - theta)[:, moves] / scaling[moves] for bound in (lower, upper))
+        least, most = least.max(axis=1), most.min(axis=1)
         with np.errstate(divide="ignore"):
             best = np.log(np.maximum(ratio, 0.0))
         return np.where((least < 0) & (most > 0), np.clip(best, least, most), 0.0)
@@ -435,9 +435,9 @@ class _Paths:
         if self.is_known(theta, value):
             return None
         lower, upper = self.criterion.bounds
-        guess, settings = self.guesses.get(value), ((ROUGH, self.is_known) if self.criterion.is_rough else (DECREMENT,))
+        guess, tolerance = self.guesses.get(value), ROUGH if self.criterion.is_rough else DECREMENT
         try:
-            way = descend(self.criterion, theta, lower, upper, self.n_starts, guess, *settings)
+            way = descend(self.criterion, theta, lower, upper, self.n_starts, guess, tolerance, self.is_reached)
             if way is None:
                 return None
             end = way
@@ -451,6 +451,11 @@ class _Paths:
     def is_known(self, theta: FloatArray, value: float) -> bool:
         """Whether a point lies in the bowl about a minimum that was found."""
         return any(_leads_to(theta, value, *end) for end in self.ends)
+
+    def is_reached(self, theta: FloatArray, value: float) -> bool:
+        """Whether a descent has come to the bowl about a minimum that was found; if not a rough one, near to its bottom."""
+        near = [end for end in self.ends if self.criterion.is_rough or value <= end[0].value + WITHIN_REACH]
+        return any(_leads_to(theta, value, *end) for end in near)
 
     def end(self, found: Minimum) -> tuple[Minimum, FloatArray]:
         """A minimum with its Hessian."""

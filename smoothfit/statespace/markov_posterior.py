@@ -34,6 +34,7 @@ from .units import log_det_units, noise_sds
 from .varying import coefficient_label
 
 MOST_NORMALS = 2**23  # drawn at a time
+CERTAIN = 0.1  # of the precision of an observation, left in its error: the others predict it, rounding is far less
 ROUNDING = 64 * EPS  # of the noise of an observation, left in the error of one that alone determines a direction
 STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
 
@@ -380,7 +381,10 @@ class MarkovPosterior:
         u, D = adjoint.errors.T.copy()
         noise = self.specification.functionals.noise(self.variance)
         for i in np.flatnonzero(adjoint.is_start):  # what only one observation determines has no precision without it
-            if D[i] * noise[i] < ROUNDING * (noise[i] > 0) or not program.is_identified_without(int(i), self.hyper, self.variance):
+            share = D[i] * noise[i]  # of the precision of the observation alone
+            if share > CERTAIN:
+                continue
+            if share < ROUNDING * (noise[i] > 0) or not program.is_identified_without(int(i), self.hyper, self.variance):
                 D[i] = np.nan
         if self.specification.sites is not None:  # of the reports, not of what represents them
             read, plain = self.specification.as_read, self.specification.as_reported

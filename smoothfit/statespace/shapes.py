@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
-from ..markov.equation import AnyArray
-from ..markov.priors import IntegratedWiener, Polynomial
-from ..markov.process import Start
+from ..markov.priors import IntegratedWiener, Jump
 from ..markov.program import VALUE
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
@@ -20,24 +17,6 @@ from .specification import Specification
 from .spline import Pieces
 
 TOLD = 1e-10  # of the information of observations about a change of a known curve, below which it is rounding
-
-
-class Jump(Polynomial):
-    """A line that is zero until it changes: no part of a curve, but what changes of its level and slope would be."""
-
-    label: ClassVar[str] = "jump"
-
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    @property
-    def level(self) -> None:
-        """None: it starts at zero."""
-        return
-
-    def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Zero."""
-        return Start(np.zeros((2, 0)), np.zeros((2, 2)))
 
 
 def nodes_of(specification: Specification) -> Points:
@@ -61,7 +40,7 @@ def changes_of(specification: Specification, values: FloatArray, variance: Float
     """
     if specification.period is not None:
         return []
-    with_jump = specification.with_prior(specification.prior.with_components([*specification.prior.components, Jump()]))
+    with_jump = specification.with_state(Jump(1))
     adjoint = with_jump.program.adjoint(values, variance)
     n_start = with_jump.n_diffuse - len(with_jump.effects)
     known = int(adjoint.start_nodes[n_start - 1]) if n_start else 0

@@ -46,9 +46,9 @@ from .checks import (
 )
 from .effects import Intervention, Pulse, RegressedPoints, change_of
 from .extent import (
-    LOG,
     Extent,
     Parameter,
+    Places,
     directions_of,
     has_level,
     noise_parameter,
@@ -135,25 +135,29 @@ class Specification:
 
     def on(self, observations: Observations) -> Specification:
         """The same of observations with other weights."""
-        return self._with(observations, self.prior, self.sites)
+        return self._with(observations, self.sites)
 
-    def with_prior(self, prior: Prior) -> Specification:
-        """The same with another prior."""
-        return self._with(self.observations, prior, self.sites)
+    def with_state(self, component: Prior) -> Specification:
+        """A copy whose prior has one more component, without hyperparameters and unknown constants."""
+        found = self.without_rows()
+        found.__dict__.pop("component_names", None)
+        found.prior = self.prior.with_components([*self.prior.components, component])
+        found.processes = found._processes()
+        return found
 
     def with_sites(self, sites: Sites) -> Specification:
         """The same with other normal observations in place of rounded ones."""
-        return self._with(self.observations, self.prior, sites)
+        return self._with(self.observations, sites)
 
     def with_interventions(self, added: Sequence[Any]) -> Specification:
         """The same with more interventions."""
-        return self._with(self.observations, self.prior, self.sites, added)
+        return self._with(self.observations, self.sites, added)
 
-    def _with(self, observations: Observations, prior: Prior, sites: Sites | None, added: Sequence[Any] = ()) -> Specification:
+    def _with(self, observations: Observations, sites: Sites | None, added: Sequence[Any] = ()) -> Specification:
         columns = {name: self.regressor(name) for name in self.regressors}
         return Specification(
             observations,
-            prior,
+            self.prior,
             columns,
             (*self.interventions, *added),
             self.noise,
@@ -209,7 +213,7 @@ class Specification:
         """A copy of observations divided by scales: its program reads other y, with other noise, and nothing else."""
         read, program = self.functionals, self.program
         found = copy(self)
-        for label in ("log_det_design", "as_read", "as_reported"):
+        for label in ("log_det_design", "as_read", "as_reported", "_places"):
             found.__dict__.pop(label, None)
         readings = self.observations.readings
         s = np.repeat([scales.get(reading.name, 1.0) for reading in readings], [len(reading) for reading in readings])
@@ -562,17 +566,18 @@ class Specification:
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """All hyperparameters, scales, lags and correlations of series after them, and all variances, scaled, at a theta."""
         values, variance = np.append(self._given, np.ones(len(self.unknowns))), np.ones(len(self.unknown) + 1)
-        for number, p in zip(self.numbers(theta).tolist(), self.parameters, strict=True):
-            (variance if p.is_variance else values)[p.index] = number
+        numbers, places = self.numbers(theta), self._places
+        values[places.of_hyper] = numbers[places.hyper]
+        variance[places.of_variance] = numbers[places.variance]
         return values, variance
 
     def numbers(self, theta: FloatArray) -> FloatArray:
         """What the parameters are (k,) at a theta (k,)."""
-        is_log = np.array([p.link == LOG for p in self.parameters], dtype=bool)
-        found = np.exp(np.where(is_log, theta, 0.0))
-        for i in np.flatnonzero(~is_log):
-            found[i] = self.parameters[i].link.number(float(theta[i]))
-        return np.asarray(found)
+        return self._places.numbers(theta)
+
+    @cached_property
+    def _places(self) -> Places:
+        return Places.of(self.parameters)
 
     @cached_property
     def _given(self) -> FloatArray:

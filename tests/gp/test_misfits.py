@@ -7,7 +7,7 @@ import pytest
 
 import smoothfit as sf
 from smoothfit.errors import MisfitWarning
-from smoothfit.gp.misfits import _errors
+from smoothfit.gp.misfits import _by_factor, _by_filter
 
 KERNEL = sf.gp.Matern52(length_scale=0.4, amplitude=1.2)
 rng = np.random.default_rng(5)
@@ -20,9 +20,8 @@ def observed(keep=slice(None), slopes=slice(None)):
     return values + sf.observe(X1[16:][slopes], Y1[16:][slopes], deriv=1, sd=0.8, name="slope")
 
 
-def errors_of(model):
-    res = model.fit()
-    return _errors(model.rows, model.kernel, res._fit.estimates, len(model.inputs) == 1)
+def errors_of(model, by):
+    return by(model.rows, model.kernel, model.fit()._fit.estimates)
 
 
 def standardized(model, X, y, deriv, sd):
@@ -31,10 +30,11 @@ def standardized(model, X, y, deriv, sd):
     return ((y - law.predicted_mean) / np.sqrt(law.se_mean**2 + sd**2))[0]
 
 
+@pytest.mark.parametrize("by", [_by_filter, _by_factor])
 @pytest.mark.parametrize("mean", ["zero", "constant", "linear"])
-def test_errors_are_those_of_predictions_without_an_observation(mean):
+def test_errors_are_those_of_predictions_without_an_observation(mean, by):
     model = sf.GaussianProcess(observed(), kernel=KERNEL, mean=mean)
-    errors = errors_of(model)
+    errors = errors_of(model, by)
     places = np.arange(16)
     for i in (0, 7, 15):
         rest = sf.GaussianProcess(observed(places != i), kernel=KERNEL, mean=mean)
@@ -48,7 +48,7 @@ def test_one_step_errors_are_those_of_predictions_from_what_comes_before(mean):
     own = np.random.default_rng(2)
     X, y = own.uniform(0, 1, (30, 2)), own.standard_normal(30)
     model = sf.GaussianProcess(X, y, KERNEL, sd=0.3, mean=mean)
-    errors = errors_of(model).one_step
+    errors = errors_of(model, _by_factor).one_step
     start = np.flatnonzero(np.isnan(errors))
     assert len(start) == model.rows.n_terms
     assert (start < 12).all()  # an error before them would be less what they have of it
@@ -61,12 +61,28 @@ def test_one_step_errors_are_those_of_predictions_from_what_comes_before(mean):
     assert np.nansum(errors**2) == pytest.approx((doubled - quadratic) / 3, rel=1e-9)  # y'Py: all that depends on y
 
 
-def test_level_shifts_are_generalised_least_squares():
+@pytest.mark.parametrize("mean", ["zero", "constant", "linear"])
+def test_errors_by_the_filter_are_those_of_dense_algebra(mean):
+    model = sf.GaussianProcess(observed(), kernel=KERNEL, mean=mean)
+    filtered, factored = (errors_of(model, by) for by in (_by_filter, _by_factor))
+    assert filtered.deleted == pytest.approx(factored.deleted, rel=1e-9, abs=1e-10)
+    for name in ("x", "effect", "se"):
+        assert getattr(filtered.shifts[0], name) == pytest.approx(getattr(factored.shifts[0], name), rel=1e-9, abs=1e-10)
+    assert np.isnan(filtered.one_step).sum() == model.rows.n_terms
+    assert np.isnan(filtered.one_step)[: model.rows.n_terms].all()  # the first by x; of dense algebra those that tell most
+    assert np.nansum(filtered.one_step**2) == pytest.approx(np.nansum(factored.one_step**2), rel=1e-9)
+    for i in (8, 15):
+        rest = sf.GaussianProcess(X1[:i], Y1[:i], KERNEL, sd=0.3, mean=mean)
+        assert filtered.one_step[i] == pytest.approx(standardized(rest, X1[i : i + 1], Y1[i], 0, 0.3), rel=1e-9)
+
+
+@pytest.mark.parametrize("by", [_by_filter, _by_factor])
+def test_level_shifts_are_generalised_least_squares(by):
     x, y, sd = X1[:16], Y1[:16], 0.3
     r = np.abs(x[:, None] - x) / 0.4
     K = 1.44 * (1 + np.sqrt(5) * r + 5 / 3 * r**2) * np.exp(-np.sqrt(5) * r) + sd**2 * np.eye(16)
     model = sf.GaussianProcess(x, y, KERNEL, sd=sd)
-    (shift,) = errors_of(model).shifts
+    (shift,) = errors_of(model, by).shifts
     rows = model.rows
     assert shift.x * rows.x_unit[0] + rows.x_origin[0] == pytest.approx(x[1:], rel=1e-12)
     for k in (1, 8, 15):

@@ -14,6 +14,7 @@ OPEN = 2
 PRIORS = {
     "wiener": (pri.IntegratedWiener(3), [2.5]),
     "polynomial": (pri.Polynomial(2), []),
+    "jump": (pri.Jump(1), []),
     "matern12": (pri.Matern(0.5), [1.3, 0.7]),
     "matern32": (pri.Matern(1.5), [1.3, 0.7]),
     "matern52": (pri.Matern(2.5), [0.4, 2.0]),
