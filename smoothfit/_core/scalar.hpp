@@ -53,6 +53,31 @@ struct Dual {
     }
 };
 
+#if defined(__GNUC__)
+// Two derivatives are one vector, as GCC and Clang are told outright.
+template <>
+struct Dual<double, 2> {
+    typedef double Vector __attribute__((vector_size(2 * sizeof(double))));
+    Vector eps;
+    double re;
+
+    Dual() = default;
+    Dual(double number) : eps{}, re(number) {}
+    Dual(double number, const Vector& along) : eps(along), re(number) {}
+};
+
+using DualPair = Dual<double, 2>;
+SMOOTHFIT_INLINE DualPair operator+(const DualPair& a, const DualPair& b) { return {a.re + b.re, a.eps + b.eps}; }
+SMOOTHFIT_INLINE DualPair operator-(const DualPair& a, const DualPair& b) { return {a.re - b.re, a.eps - b.eps}; }
+SMOOTHFIT_INLINE DualPair operator*(const DualPair& a, const DualPair& b) { return {a.re * b.re, a.re * b.eps + a.eps * b.re}; }
+SMOOTHFIT_INLINE DualPair operator/(const DualPair& a, const DualPair& b) {
+    const double inverse = 1.0 / b.re, ratio = a.re * inverse;
+    return {ratio, (a.eps - ratio * b.eps) * inverse};
+}
+SMOOTHFIT_INLINE DualPair operator*(double a, const DualPair& b) { return {a * b.re, a * b.eps}; }
+SMOOTHFIT_INLINE DualPair operator-(double a, const DualPair& b) { return {a - b.re, 0.0 - b.eps}; }
+#endif
+
 template <class Real, int N>
 SMOOTHFIT_INLINE Dual<Real, N> operator+(const Dual<Real, N>& a, const Dual<Real, N>& b) {
     Dual<Real, N> c;
