@@ -1,11 +1,12 @@
 """How often intervals of smoothing splines hold the truth, for known curves and few observations.
 
-    python benchmarks/coverage.py [--replications 200] [--sizes 10 25 60 200] [--orders 2 3]
+    python benchmarks/coverage.py [--replications 200] [--sizes 10 25 60 200] [--orders 2 3] [--many]
 
 The curves are functions on [0, 1] of sd near one, observed at even x with normal noise of sd 0.3. The smoothing and the sd are
 estimated by REML. Of nominal 95 % intervals on 41 points the tables give the mean coverage of f and of f' (integrated over the
 parameters, and beside it with the parameters taken for known), that of new observations, the share of curves that the
-simultaneous band holds whole, and the widest interval of f in ranges of y.
+simultaneous band holds whole, and the widest interval of f in ranges of y. With --many all samples are fitted by `fit_curves`, and
+the table has the coverage of f and f' alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 from _timing import machine, table
 from numpy.typing import NDArray
 
@@ -69,6 +71,22 @@ def coverage(name: str, n: int, order: int, replications: int) -> list[str]:
     return [name, str(n), str(order), *(f"{value:.3f}" for value in inside.mean(axis=0)), f"{widest:.1f}"]
 
 
+def coverage_of_many(name: str, n: int, order: int, replications: int) -> list[str]:
+    """One row of the table of --many."""
+    curve, slope = CURVES[name]
+    x, rng = np.linspace(0, 1, n), np.random.default_rng([SEED, n, order, list(CURVES).index(name)])
+    y = curve(x) + NOISE * rng.standard_normal((replications, n))
+    frame = pd.DataFrame({"id": np.repeat(np.arange(replications), n), "x": np.tile(x, replications), "y": y.ravel()})
+    fits = sf.fit_curves(frame, by="id", x="x", readings={"y": 0}, order=order, progress=False)
+    row = [name, str(n), str(order)]
+    for deriv, truth in enumerate((curve(GRID), slope(GRID))):
+        found = fits.predict(GRID, deriv, alpha=LEVEL)
+        lower, upper = (found[f"mean_ci_{end}"].to_numpy().reshape(-1, len(GRID)) for end in ("lower", "upper"))
+        inside = np.mean((lower <= truth) & (truth <= upper), axis=1)
+        row += [f"{inside.mean():.3f}", f"{inside.std() / np.sqrt(len(inside)):.4f}"]
+    return row
+
+
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,9 +95,13 @@ def main() -> None:
     parser.add_argument("--orders", type=int, nargs="+", default=[2, 3])
     parser.add_argument("--curves", nargs="+", default=list(CURVES))
     parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--many", action="store_true")
     given = parser.parse_args()
     head = ["curve", "n", "order", "f", "f plug-in", "f'", "f' plug-in", "new obs", "band", "widest"]
-    rows = [coverage(c, n, order, given.replications) for order in given.orders for n in given.sizes for c in given.curves]
+    if given.many:
+        head = ["curve", "n", "order", "f", "standard error", "f'", "standard error"]
+    row = coverage_of_many if given.many else coverage
+    rows = [row(c, n, order, given.replications) for order in given.orders for n in given.sizes for c in given.curves]
     print(table(f"Coverage of nominal 95 % intervals, {given.replications} samples a row", head, rows, given.markdown))
     print(machine(["smoothfit-stats", "numpy", "scipy"]))
 
