@@ -57,6 +57,14 @@ def test_a_descent_ends_where_its_way_is_known():
     assert part.n_scores < whole.n_scores
 
 
+def test_a_guessed_hessian_certifies_no_minimum():
+    """At a maximum the score is as small as at a minimum; only the curvature differs."""
+    wave = Criterion(lambda a, b: np.cos(a) + np.cos(b), lambda a, b: (-np.sin(a), -np.sin(b)))
+    found, _ = descend(wave, np.array([1e-7, 1e-7]), np.full(2, -4.0), np.full(2, 4.0), 1, guess=np.eye(2))
+    np.testing.assert_allclose(np.abs(found.theta), np.pi, rtol=1e-6)
+    assert found.value == pytest.approx(-2, abs=1e-10)
+
+
 def test_a_good_guess_of_the_hessian_saves_scores():
     plain, told = likelihood(1000), likelihood(1000)
     minimum, hessian = descend(plain, np.array([1.0, 0.0]), *FAR, 1)
