@@ -22,8 +22,9 @@ from ..observations.abscissa import Abscissa, Points
 from ..observations.points import PointObservations, PointReadings, partial_label
 from ..observations.readings import NoisyReadings
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, join, merged, pack
-from .correlation import Correlation, Whitening, places
+from .correlation import Correlation, places
 from .products import ProductRows, rows_at, rows_over
+from .whitening import Whitening
 
 Number = TypeVar("Number", bound=np.generic)
 LARGEST = 1e100  # of an SD

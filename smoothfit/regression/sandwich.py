@@ -11,9 +11,9 @@ from .._validation import FloatArray, check_order
 from ..errors import DataError, LeverageWarning, SpecificationError
 from ..results.estimates import LEAST_FREE
 from .band import merged, multiply_factor
-from .correlation import Dense
 from .protocols import Judged
 from .rows import Rows
+from .whitening import Dense
 
 MOST_INFLATED = 1000.0  # a residual, by a leverage near one
 
