@@ -21,6 +21,9 @@ PRIORS = {
     "cubic spline": {"order": 2},
     "two series": {"order": 2},
     "values and slopes": {"order": 3},
+    "repeated": {"order": 2},
+    "periodic": {"period": 100.0},
+    "rounded": {"order": 2},
 }
 BREAK, FARTHEST = 1.0, 5  # noise SDs by which a slope changes, and steps from there within which it is found
 
@@ -73,13 +76,17 @@ def coverage(design, samples):
 def series(kind, rng, change, n=100):
     """Observations with noise of SD one of a curve with a change, "shift", "outlier" or "break", in the middle."""
     t, middle = np.arange(float(n)), n // 2
+    if kind == "repeated":  # two observations at each x
+        t, middle = np.repeat(t[: n // 2], 2), n // 4
     walk = np.cumsum(0.3 * rng.standard_normal(n))
     curves = {"walk": walk, "trend": walk + np.cumsum(np.cumsum(0.03 * rng.standard_normal(n)))}
-    f = curves.get(kind, 3 * np.sin(t / 12))
+    f = curves.get(kind, 3 * np.sin(2 * np.pi * t / n if kind == "periodic" else t / 12))
     slope = np.cos(t / 12) / 4 + BREAK * (t >= middle) * (change == "break")
     f = f + 5.0 * (t >= middle) * (change == "shift") + BREAK * np.maximum(t - middle, 0) * (change == "break")
-    y = f + rng.standard_normal(n) + 5.0 * (t == middle) * (change == "outlier")
+    y = f + rng.standard_normal(n) + 5.0 * (np.arange(n) == n // 2) * (change == "outlier")
     obs = sf.observe(t, y, name="a")
+    if kind == "rounded":
+        obs = sf.observe(t, np.round(y), name="a", resolution=1.0)
     if kind == "two series":
         obs += sf.observe(t, f + 0.5 * rng.standard_normal(n), name="b")
     if kind == "values and slopes":
@@ -87,24 +94,26 @@ def series(kind, rng, change, n=100):
     return obs
 
 
-def found_near(names, change, is_alone, middle=50):
+def found_near(names, change, kind):
     """Whether a change is among the names of interventions."""
     if change == "clean":
         return bool(names)
-    wide = {"shift": ("level", 1), "outlier": ("pulse" if is_alone else "pulse.a", 0), "break": ("slope", FARTHEST)}
-    label, steps = wide[change]
+    if change == "outlier":
+        return bool(names & {"pulse(50)", "pulse.a(50)", "pulse.a(25)[0]"})
+    label, steps = {"shift": ("level", 1), "break": ("slope", FARTHEST)}[change]
+    middle = 25 if kind == "repeated" else 50
     return bool(names & {f"{label}({middle + k})" for k in range(-steps, steps + 1)})
 
 
 def interventions(kind, samples):
     """Fraction of clean series with an intervention, and of changes that are found."""
-    changes = ["clean", "shift", "outlier", *(["break"] if kind != "walk" else [])]
+    changes = ["clean", "outlier"] + ["shift"] * (kind != "periodic") + ["break"] * (kind not in ("walk", "periodic"))
     found = {change: [] for change in changes}
     for seed in range(samples):
         for change in changes:
             obs = series(kind, np.random.default_rng(seed), change)
             res = sf.SmoothingSpline(obs, **PRIORS[kind]).fit(interventions="auto")
-            found[change].append(found_near(set(res.fitted.selection.p_values), change, len(obs.readings) == 1))
+            found[change].append(found_near(set(res.fitted.selection.p_values), change, kind))
     return {change: float(np.mean(rates)) for change, rates in found.items()}
 
 

@@ -27,6 +27,10 @@ from .drives import gain_slopes, gains
 from .sample import Sample
 from .specification import Equation, derivative_name
 
+WITHOUT_NOISE = (
+    "A noise is estimated as zero: give the SDs of all series, observe(..., sd=), or leave out observations that are computed from "
+    "others, such as slopes that are differences of the values"
+)
 INDEPENDENT = 1e-6  # of a row: what earlier rows must leave of it for an observation to count as one more about the initial state
 GREATEST_GROWTH = 300.0  # logarithm of the factor by which a solution may grow in a run
 WIDTHS = (3, 5, 8, 16)  # numbers of directions that the kernels take
@@ -330,7 +334,8 @@ class StateSpace:
         except _kernels.KernelError as error:
             row = error.args[1] if nodes is None else max(nodes[error.args[1]], 0)
             raise NumericalError(
-                f"the variance predicted for the observation at {sample.t_name} = {sample.t[row]:g} is not a positive finite number"
+                f"the variance predicted for the observation at {sample.t_name} = {sample.t[row]:g} is not a positive finite "
+                f"number. {WITHOUT_NOISE}"
             ) from None
         if nodes is None or not keep:
             return found

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .._entry import warn
-from .._validation import FloatArray, check_finite, described, shown, to_floats
+from .._validation import FloatArray, check_finite, check_order, described, shown, to_floats
 from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
 from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal
 from ..markov.process import Prior
@@ -124,6 +124,10 @@ def checked_interventions(interventions: Any, observations: Observations) -> tup
             )
         if isinstance(change, Pulse) and change.series is not None:
             _check_observed(change, observations)
+        elif isinstance(change, Pulse) and change.number is not None:
+            raise SpecificationError(
+                f"{change!r} has a number without a series; pass series=, one of {', '.join(observations.names)}"
+            )
     labels = [change.label(abscissa) for change in checked]
     for label in labels:
         if labels.count(label) > 1:
@@ -141,8 +145,13 @@ def _check_observed(pulse: Pulse, observations: Observations) -> None:
     reading = observations[pulse.series]
     if reading.has_scale:
         raise SpecificationError(f"{label} is of a series with scale='estimate'; pass scale= as a number, or leave the pulse out")
+    if pulse.number is not None:
+        check_order(pulse.number, f"number of {label}", 0, len(reading) - 1)
     if not pulse.is_at(reading.x, abscissa).any():
-        raise DataError(f"{label}: {pulse.series!r} has no observation there, so that its size is not identified; leave it out")
+        such = "" if pulse.number is None else "such "
+        raise DataError(
+            f"{label}: {pulse.series!r} has no {such}observation there, so that its size is not identified; leave it out"
+        )
 
 
 def checked_regressors(
@@ -186,8 +195,11 @@ def check_period(model: Repeating) -> None:
         raise SpecificationError(
             "period needs order= and observations of f and its derivatives; other priors: add Seasonal(period)"
         )
-    if model.noise or model.interventions:
-        raise SpecificationError("period excludes noise and interventions; leave it out, and add Seasonal(period) to prior=")
+    if model.noise or any(getattr(change, "series", None) is None for change in model.interventions):
+        raise SpecificationError(
+            "period excludes noise and interventions but pulses of a series, sf.Pulse(x, series=); leave it out, and add "
+            "Seasonal(period) to prior="
+        )
 
 
 def check_count(nobs: int, n_diffuse: int, n_free: int, remedy: str) -> None:

@@ -168,6 +168,9 @@ class Pulse(Intervention):
     series : str, optional
         The series that is off, in its own unit: of f, of a derivative or of integrals, whose x is the lower end. The pulse is
         then no part of f. By default it is one, at this x alone, and observations of derivatives do not have it.
+    number : int, optional
+        Which of several observations of the series at this x is off, counted from 0 in the order in which they were given; by
+        default all of them. For a pulse of a series.
 
     Examples
     --------
@@ -185,14 +188,17 @@ class Pulse(Intervention):
 
     kind: ClassVar[str] = "pulse"
     series: str | None = None
+    number: int | None = None
 
     def label(self, abscissa: Abscissa) -> str:
-        """Return the name of the coefficient, ``pulse.<series>(x)`` of one series unless `name` was given."""
+        """Return the name of the coefficient, ``pulse.<series>(x)`` of one series, with ``[number]``, unless `name` was given."""
         label = super().label(abscissa)
-        return label if self.series is None or self.name else f"pulse.{self.series}{label.removeprefix('pulse')}"
+        if self.series is None or self.name:
+            return label
+        return f"pulse.{self.series}{label.removeprefix('pulse')}" + ("" if self.number is None else f"[{self.number}]")
 
     def is_at(self, x: Any, abscissa: Abscissa) -> npt.NDArray[np.bool_]:
-        """Return which of the x of observations are its own: shape (n,).
+        """Return which of the observations of a series at x are its own: shape (n,).
 
         Examples
         --------
@@ -201,7 +207,8 @@ class Pulse(Intervention):
         >>> sf.Pulse(5).is_at(obs.x, obs.abscissa)
         array([False,  True])
         """
-        return np.asarray(abscissa.points(x).minus(self.at(abscissa)) == 0)
+        found = np.asarray(abscissa.points(x).minus(self.at(abscissa)) == 0)
+        return found if self.number is None else found & (np.cumsum(found) == self.number + 1)
 
     def values(self, offset: FloatArray, deriv: int) -> FloatArray:
         """Return one at x and zero elsewhere."""

@@ -287,8 +287,8 @@ class SmoothingSpline:
             Adds outliers (`Pulse`, of one series if there are several), level shifts (`Level`) and, of curves with a slope,
             slope breaks (`Slope`) to the model, the most significant first, as long as a test of the ratio of likelihoods, all
             parameters estimated with and without, has a p-value times the number of places and kinds tested below 2.5 %. The
-            summary lists them, and ``fitted.selection`` of the results has their p-values. Each series has one observation at
-            each x.
+            summary lists them, and ``fitted.selection`` of the results has their p-values. Of several observations of a series
+            at one x the one that is off is found. A periodic curve is searched for outliers only, by auxiliary residuals.
 
         Returns
         -------
@@ -341,8 +341,7 @@ class SmoothingSpline:
         if interventions is not None:
             check_choice(interventions, "interventions", ("auto",))
             options = {"lam": lam is not None, "bandwidth": bandwidth is not None, "edf": edf is not None, "robust": bool(free)}
-            period = None if self.specification is None else self.specification.period
-            check_selectable(self.observations, period, method, options)
+            check_selectable(self.observations, method, options)
             if self.specification is not None:
                 warn_of_seasons(self.specification.prior, self.observations)
             return self._with_selection(method)
@@ -363,7 +362,8 @@ class SmoothingSpline:
         def fit(added: tuple[Intervention, ...], by: str) -> SmoothingSplineResults:
             return (self._with_interventions(added) if added else self)._fit(by, None, {})
 
-        found, selection = select(fit, method)
+        is_periodic = self.specification is not None and self.specification.period is not None
+        found, selection = select(fit, method, is_periodic=is_periodic)
         results = SmoothingSplineResults(found.model, replace(found.fitted, selection=selection))
         warn_of_misfits(results.misfits)
         return results

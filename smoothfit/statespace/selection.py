@@ -10,7 +10,7 @@ k the number of places tested of that kind and c that of kinds (Bonferroni): 3, 
 counts: up to `LEVEL` that intervention is added, and the search goes on. Of a pulse n is the number of observations of its series,
 and m the same fraction of all degrees of freedom. Unlike auxiliary residuals, the likelihood includes that a curve which wandered
 only in order to follow a shift need not wander beside it. If the full likelihood is unbounded, as it may be if a noise vanishes, p
-is that of auxiliary residuals.
+is that of auxiliary residuals, as of periodic curves, which have no full likelihood and only pulses.
 
 A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models"; P. de Jong and J. Penzer
 (1998), "Diagnosing shocks in time series".
@@ -78,20 +78,16 @@ class Selection:
         return f"interventions='auto' added: {added}{full}{caveat}"
 
 
-def check_selectable(observations: Observations, period: float | None, method: str, excluded: dict[str, bool]) -> None:
+def check_selectable(observations: Observations, method: str, excluded: dict[str, bool]) -> None:
     """Refuse what the search for interventions does not go with; `excluded` are options of the fit that are given."""
     remedy = "see outliers(), and pass interventions= to SmoothingSpline"
     refused: dict[str, Callable[[Readings], bool]] = {
-        "values without resolution=": lambda reading: reading.resolution is not None,
         "a number for scale=": lambda reading: reading.has_scale,
-        "one observation of a series at each x": lambda reading: len(np.unique(reading.x)) < len(reading),
     }
     pairs = ((what, reading) for what in refused for reading in observations.readings)
     found = [(what, reading.name) for what, reading in pairs if refused[what](reading)]
     if found:
         what = f"{found[0][0]}, unlike {found[0][1]!r}"
-    elif period is not None:
-        what = "a curve without period="
     elif method not in LIKELIHOODS:
         what, remedy = "a likelihood", "pass method='reml' or 'ml'"
     elif any(excluded.values()):
@@ -102,17 +98,17 @@ def check_selectable(observations: Observations, period: float | None, method: s
     raise SpecificationError(f"interventions='auto' needs {what}; {remedy}")
 
 
-def select(fit: Callable[[tuple[Intervention, ...], str], Any], method: str) -> tuple[Any, Selection]:
+def select(fit: Callable[[tuple[Intervention, ...], str], Any], method: str, *, is_periodic: bool = False) -> tuple[Any, Selection]:
     """The fit by a method with all interventions that are significant, and what was added.
 
-    `fit` estimates a model with some interventions by a method.
+    `fit` estimates a model with some interventions by a method. A periodic curve has no full likelihood.
     """
     added: dict[str, Intervention] = {}
     p_values: dict[str, float] = {}
     while len(added) < MOST:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExactSeriesWarning)  # reported of the last fit
-            p, name, change = _next(fit, method, added)
+            p, name, change = _next(fit, method, added, is_periodic)
         if p > LEVEL:
             break
         added[name], p_values[name] = change, p
@@ -120,17 +116,17 @@ def select(fit: Callable[[tuple[Intervention, ...], str], Any], method: str) -> 
 
 
 def _next(
-    fit: Callable[[tuple[Intervention, ...], str], Any], method: str, added: dict[str, Intervention]
+    fit: Callable[[tuple[Intervention, ...], str], Any], method: str, added: dict[str, Intervention], is_periodic: bool
 ) -> tuple[float, str, Intervention]:
     """P-value, name and intervention of what is most significant beside those that were added."""
     changes, found = tuple(added.values()), []
-    plain = _largest(fit, changes)
+    plain = None if is_periodic else _largest(fit, changes)
     results = fit(changes, method) if plain is None else plain
     posterior = results.fitted.posterior
     residuals = posterior.resid_standardized, posterior.loo_resid
     rows = most_significant(Unexplained(results.observations, results.df_interval, *residuals, posterior.changes()))
     for row in rows.to_dict("records"):
-        change = _change(row, results.observations)
+        change = _change(row, results.observations, is_periodic)
         name = change.label(results.observations.abscissa)
         larger = None if plain is None or name in added else _largest(fit, (*changes, change))
         p = row["p_value"] if larger is None else row["places"] * _tail(results, larger, row["name"])
@@ -138,11 +134,18 @@ def _next(
     return min(found, key=lambda one: one[0])
 
 
-def _change(row: Mapping[Hashable, Any], observations: Observations) -> Intervention:
-    """The intervention that explains an auxiliary residual."""
+def _change(row: Mapping[Hashable, Any], observations: Observations, is_periodic: bool) -> Intervention:
+    """The intervention that explains an auxiliary residual.
+
+    Of one of several observations of a series at an x it is a pulse of that alone; a periodic curve has none.
+    """
     if row["kind"] in KINDS:
         return KINDS[row["kind"]](row["x"])
-    is_alone = len(observations.readings) == 1 and observations.readings[0].deriv == 0
+    before = row["row"] - int(np.argmax(observations.series == observations.names.index(row["name"])))
+    alike = Pulse(row["x"], series=row["name"]).is_at(observations[row["name"]].x, observations.abscissa)
+    if alike.sum() > 1:
+        return Pulse(row["x"], series=row["name"], number=int(alike[:before].sum()))
+    is_alone = len(observations.readings) == 1 and observations.readings[0].deriv == 0 and not is_periodic
     return Pulse(row["x"], series=None if is_alone else row["name"])
 
 

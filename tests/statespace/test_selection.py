@@ -102,10 +102,7 @@ def test_interventions_that_are_given_stay_and_times_are_times():
 def test_what_the_search_does_not_go_with_is_named_with_the_way_out():
     y, one = sine(), sf.observe(T, sine(), name="a")
     refused = [
-        (one + sf.observe(T, y, name="b", resolution=0.1), {}, {}, "values without resolution=, unlike 'b'; see outliers"),
-        (one + sf.observe(T, y, name="b", scale="estimate"), {}, {}, "a number for scale=, unlike 'b'"),
-        (sf.observe(np.repeat(T[:50], 2), y), {}, {}, "needs one observation of a series at each x, unlike 'f'"),
-        (one, {"period": 100.0}, {}, "needs a curve without period="),
+        (one + sf.observe(T, y, name="b", scale="estimate"), {}, {}, "a number for scale=, unlike 'b'; see outliers"),
         (one, {}, {"method": "gcv"}, "needs a likelihood; pass method='reml' or 'ml'"),
         (one, {}, {"lam": 1.0}, "needs a fit without lam; leave lam out, or see outliers"),
         (one, {}, {"robust": True}, "needs a fit without robust"),
@@ -115,6 +112,49 @@ def test_what_the_search_does_not_go_with_is_named_with_the_way_out():
             sf.SmoothingSpline(obs, **options).fit(interventions="auto", **fit)
     with pytest.raises(SpecificationError, match="interventions is"):
         sf.SmoothingSpline(one).fit(interventions=[sf.Level(5.0)])
+
+
+def test_of_several_observations_at_one_x_the_one_that_is_off_is_found():
+    x = np.repeat(T[:40], 2)
+    y = 3 * np.sin(x / 12) + np.random.default_rng(0).standard_normal(80) + 7.0 * (np.arange(80) == 41) + 5.0 * (x >= 30)
+    obs = sf.observe(x, y, name="a")
+    res = sf.SmoothingSpline(obs).fit(interventions="auto")
+    assert set(res.effect_names) == {"pulse.a(20)[1]", "level(30)"}
+    column = 1.0 * (np.arange(80) == 41)
+    alike = sf.SmoothingSpline(obs, regressors={"off": column}, interventions=[sf.Level(30.0)]).fit()
+    assert res.llf == pytest.approx(alike.llf, abs=1e-8)
+    assert res.params["pulse.a(20)[1]"] == pytest.approx(alike.params["off"], rel=1e-6)
+    for pulse, error, message in (
+        (sf.Pulse(20.0, series="a", number=2), DataError, r"pulse.a\(20\)\[2\]: 'a' has no such observation there"),
+        (sf.Pulse(20.0, number=1), SpecificationError, "has a number without a series; pass series=, one of a"),
+        (sf.Pulse(20.0, series="a", number=-1), SpecificationError, "number of pulse"),
+    ):
+        with pytest.raises(error, match=message):
+            sf.SmoothingSpline(obs, interventions=[pulse])
+
+
+def test_an_outlier_of_a_periodic_curve_is_found():
+    """Which has no full likelihood: by its auxiliary residual."""
+    y = 3 * np.sin(2 * np.pi * T / 100) + np.random.default_rng(0).standard_normal(100) + 7.0 * (T == 50)
+    model = sf.SmoothingSpline(sf.observe(T, y, name="a"), period=100.0)
+    res = model.fit(interventions="auto")
+    with pytest.warns(MisfitWarning, match="'a' at x = 50 is"):
+        plain = model.fit()
+    assert res.effect_names == ("pulse.a(50)",)
+    assert res.fitted.selection.p_values["pulse.a(50)"] == pytest.approx(plain.outliers()["p_value"].iloc[0], rel=1e-12)
+    alike = sf.SmoothingSpline(sf.observe(T, y, name="a"), period=100.0, regressors={"off": 1.0 * (T == 50)}).fit()
+    assert res.llf == pytest.approx(alike.llf, abs=1e-8)
+    with pytest.raises(SpecificationError, match="excludes noise and interventions but pulses of a series"):
+        sf.SmoothingSpline(sf.observe(T, y, name="a"), period=100.0, interventions=[sf.Level(50.0)])
+
+
+def test_rounded_observations_are_searched_by_the_likelihood_of_their_intervals():
+    y = np.round(sine() + 7 * (T == 20))
+    obs = sf.observe(T, y, name="a", resolution=1.0)
+    res = sf.SmoothingSpline(obs).fit(interventions="auto")
+    assert res.effect_names == ("pulse(20)",)
+    given = sf.SmoothingSpline(obs, interventions=[sf.Pulse(20.0)]).fit()
+    assert res.llf == pytest.approx(given.llf, abs=1e-6)
 
 
 @pytest.mark.parametrize(("sd", "n_series"), [(None, 1), (1e-3, 1), (1e-3, 2)])
