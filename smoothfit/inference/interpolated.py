@@ -25,6 +25,7 @@ ERROR = 0.01  # of a log density
 CUT = 9.0  # fall of the log density beyond which it is not computed
 FEWEST, ROUND = 6, 2  # points that are interpolated at least, and points of a round, in units of the number of variables
 LEAST = 1e-3  # distance in logarithms of sizes at which points are one
+ALIKE = 1e-3  # fraction by which distances differ that count as one: rounding, as of other units, does not choose between points
 
 
 class InterpolatedPrior:
@@ -79,7 +80,7 @@ class InterpolatedPrior:
         apart = self._distances(theta).min(axis=1, initial=np.inf)
         chosen: list[int] = []
         while len(chosen) < min(max(ROUND * p, missing), len(theta)):
-            place = int(np.argmax(apart))
+            place = int(np.argmax(apart >= (1 - ALIKE) * apart.max(initial=0.0)))
             if not apart[place] > LEAST:
                 break
             chosen.append(place)

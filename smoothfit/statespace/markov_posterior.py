@@ -388,9 +388,11 @@ class MarkovPosterior:
                 D[i] = np.nan
         if self.specification.sites is not None:  # of the reports, not of what represents them
             read, plain = self.specification.as_read, self.specification.as_reported
-            m, variance = without_each(*self._white, read.y, read.noise(self.variance))
-            D = np.where(np.isnan(D), np.nan, 1 / (variance + plain.noise(self.variance)))
-            u = (plain.y - m) * D
+            known = ~np.isnan(D)
+            parts = (*self._white, read.y, read.noise(self.variance))
+            m, variance = without_each(*(part[known] for part in parts))
+            D[known] = 1 / (variance + plain.noise(self.variance)[known])
+            u[known] = (plain.y[known] - m) * D[known]
         return u, D
 
     @cached_property

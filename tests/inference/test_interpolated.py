@@ -76,3 +76,16 @@ def test_the_slope_of_the_reference_follows_from_the_others():
     log_det, sse = engine._scores(whole)
     np.testing.assert_allclose(log_det, sums.log_det, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(sse, sums.sse, rtol=1e-9, atol=1e-12)
+
+
+def test_rounding_does_not_choose_the_points():
+    """Of a symmetric stencil many distances are equal: a shift, as of the unit of x, changes their last digits only."""
+    unit = np.vstack([np.zeros((1, 3)), np.eye(3), -np.eye(3), [[1, 1, 0], [1, 0, 1], [0, 1, 1]]])
+    theta = np.concatenate([0.5 * unit + centre for centre in np.random.default_rng(0).uniform(-3, 3, (6, 3))])
+    found = []
+    for shift in (0.0, np.log(3.0), -7.1):
+        prior = InterpolatedPrior(lambda theta, _, shift=shift: np.sin(2 * (theta - shift)).sum(axis=1), 3)
+        prior(theta + shift, np.zeros(len(theta)))
+        found.append(prior.points - shift)
+    for points in found[1:]:
+        np.testing.assert_allclose(points, found[0], rtol=1e-12, atol=1e-12)

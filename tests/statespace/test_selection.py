@@ -149,11 +149,12 @@ def test_an_outlier_of_a_periodic_curve_is_found():
 
 
 def test_rounded_observations_are_searched_by_the_likelihood_of_their_intervals():
-    y = np.round(sine() + 7 * (T == 20))
+    y = np.round(sine(9) + 5 * (T == 50))
     obs = sf.observe(T, y, name="a", resolution=1.0)
     res = sf.SmoothingSpline(obs).fit(interventions="auto")
-    assert res.effect_names == ("pulse(20)",)
-    given = sf.SmoothingSpline(obs, interventions=[sf.Pulse(20.0)]).fit()
+    assert res.effect_names == ("pulse(50)",)
+    assert np.isnan(res.resid_standardized[50])  # nothing else determines the pulse
+    given = sf.SmoothingSpline(obs, interventions=[sf.Pulse(50.0)]).fit()
     assert res.llf == pytest.approx(given.llf, abs=1e-6)
 
 
