@@ -14,6 +14,7 @@ from smoothfit.errors import (
     BiasWarning,
     DataError,
     IdentificationError,
+    NumericalError,
     SamplingWarning,
     SmoothfitError,
     SmoothfitWarning,
@@ -287,3 +288,11 @@ def test_regressors_are_not_called_like_noises(name):
     t = np.arange(50) * 0.1
     with pytest.raises(SpecificationError, match=f"a regressor is called '{name}', which is the name of a noise"):
         sf.DerivativeRegression(np.exp(-t), t, pd.Series(np.cos(t), name=name))
+
+
+def test_slopes_that_are_differences_of_exact_values_are_named_with_the_way_out():
+    t = np.arange(0, 10, 0.1)
+    y = np.exp(-t) * np.cos(t)
+    obs = sf.observe(t, y, name="y") + sf.observe(t, np.gradient(y, t), 1, name="v")
+    with pytest.raises(NumericalError, match="or leave out observations that are computed"):
+        sf.DerivativeRegression(obs, order=2).fit()
