@@ -178,7 +178,9 @@ class Spline(Frozen):
             outside = ~((points >= basis.domain[0]) & (points <= basis.domain[1]))
             # Bernstein coefficients of a short piece lose digits far from it; B-splines with wide supports do not.
             if outside.any():
-                values[outside] = basis.design(points[outside]) @ self.bsplines.coef.reshape(basis.n_basis, -1)
+                rows, columns = basis._inner_rows(points[outside], 0, strict=False)
+                coef = self.bsplines.coef.reshape(basis.n_basis, -1)
+                values[outside] = np.einsum("nk,nkc->nc", rows, coef[columns])
         if beyond:
             values[:] = 0.0
         if outside is None or mode == "polynomial":

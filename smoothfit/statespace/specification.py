@@ -406,7 +406,7 @@ class Specification:
             row = row * np.append(np.repeat(is_asked, [term.dim for term in prior.components]), np.zeros(prior.late))
         parts = [row]
         for label, term in self.varying.items():
-            parts.append(term.readout(deriv, unit) * (component == coefficient_label(label)))
+            parts.append(term.readout(deriv, unit) if component == coefficient_label(label) else np.zeros(term.dim))
         for label, term in self.noise.items():
             parts.append(term.readout(0, unit) * (label == name))
         return np.concatenate(parts)

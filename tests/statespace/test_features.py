@@ -80,7 +80,7 @@ def test_a_fixed_smoothing_is_that_of_the_unrolled_engine(make, smoothing):
     ((name, value),) = smoothing.items()
     assert general.fixed == plain.fixed == name
     assert getattr(general, name) == pytest.approx(value, rel=1e-9)
-    tight = 1e-7 if make is values_and_slopes else 1e-10  # where the ratio of two SDs is searched
+    tight = 1e-6 if make is values_and_slopes else 1e-10  # where the ratio of two SDs is searched, to 1e-5 of its standard error
     for quantity in ("q", "edf", "llf", "llf_diffuse", "lam", "bandwidth"):
         assert getattr(general, quantity) == pytest.approx(getattr(plain, quantity), rel=tight), quantity
     np.testing.assert_allclose(general.sigma, plain.sigma, rtol=tight)
