@@ -65,6 +65,10 @@ class Criterion(ABC):
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, p); not finite where the observations do not determine the coefficients."""
 
+    def scanned(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Candidates theta (L, p), moved to where they are best if that takes no search, and values; infinite if not finite."""
+        return theta, self.finite_values(theta)
+
     def finite_values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates theta (L, p); infinite where they are not finite."""
         values = self.values(theta)
@@ -107,6 +111,21 @@ class RestrictedLikelihood(Criterion):
         found = self.system.values(log_tau, log_sigma2)
         determinants = self.determinants(found.log_det, log_tau, log_sigma2) + log_sigma2 @ self.system.counts
         return determinants, found.rest + self.system.unfitted(log_tau, log_sigma2)
+
+    def scanned(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Candidates theta (L, p), with the factor of all variances and 1/tau that suits each best if all are searched, and values.
+
+        Such a factor c leaves the minimiser as it is: -2 l = const + count log c + min / c.
+        """
+        system = self.system
+        if not system.searches_scale(theta.shape[-1]):
+            return super().scanned(theta)
+        determinants, least = self.terms(theta)
+        factor = least / self.count
+        good = np.isfinite(determinants) & (factor > 0) & (factor < np.inf)
+        log = np.log(np.where(good, factor, 1.0))
+        values = np.where(good, self._deviance(determinants + self.count * log, float(self.count)), np.inf)
+        return theta + log[:, None] * np.append(-np.ones(system.n_penalties), np.ones(system.unknown)), values
 
     def assemble(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         """Value from a solution; where the variance is left out, at its maximising value."""

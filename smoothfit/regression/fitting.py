@@ -243,7 +243,8 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
     criterion = likelihood(system, np.zeros(P + U), np.eye(P + U)[kept])
     exact = np.zeros(len(kept), np.bool_)
     exact[P:] = exact_groups(system)[: len(kept) - P]
-    minimum = best_short_of([search_from(criterion, start) for start in variance_starts(system)], exact)
+    starts = variance_starts(system, (0.03,)) if system.searches_scale(len(kept)) else variance_starts(system)
+    minimum = best_short_of([search_from(criterion, start) for start in starts], exact)
     interpolates = system.scale_free and P == 1 and system.size >= system.n and bool(minimum.at_lower[0])
     if minimum.at_lower[:P].any() and not interpolates:
         limit = exact_limit(system, SMALLEST_SD)

@@ -85,8 +85,10 @@ def search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimum
         if P == 1:
             count = BESIDE * int(np.clip(np.ceil((high - low) / (SPACING * BESIDE)), 2, MOST_BLOCKS))
             line = np.column_stack([np.linspace(floor, ceiling, count), np.broadcast_to(others, (count, len(others)))])
+            line = np.clip(criterion.scanned(line)[0], lower, upper)
             return (_short_of_interpolation if criterion.interpolates else minimize)(criterion, line, lower, upper)
-        starts = [_settled(criterion, start) for start in _lows(criterion, floor, ceiling, others)]
+        lows = np.clip(_lows(criterion, floor, ceiling, others), lower, upper)
+        starts = [_settled(criterion, start) for start in lows]
         if criterion.interpolates and not starts:
             raise ConvergenceError(UNBOUNDED, -np.inf)
         try:
@@ -153,8 +155,7 @@ def _lows(criterion: Criterion, floor: FloatArray, ceiling: FloatArray, others: 
     else:  # points that fill the range evenly, and those where all penalties have one size
         scattered = qmc.Sobol(P, scramble=False).random(SCATTERED)
         points = floor + np.vstack([scattered, np.linspace(0, 1, 2 * BESIDE)[:, None] * np.ones(P)]) * (ceiling - floor)
-    starts = np.column_stack([points, np.broadcast_to(others, (len(points), len(others)))])
-    values = criterion.finite_values(starts)
+    starts, values = criterion.scanned(np.column_stack([points, np.broadcast_to(others, (len(points), len(others)))]))
     if P == 2:
         table = values.reshape(count, count)
         is_low = table <= minimum_filter(table, size=3, mode="nearest")
@@ -183,12 +184,12 @@ def _settled(criterion: Criterion, start: FloatArray) -> FloatArray:
     return start
 
 
-def variance_starts(system: System) -> list[FloatArray]:
-    """Logarithms (U,) to start from: none at all where they are not searched."""
+def variance_starts(system: System, shares: Sequence[float] = (0.3, 0.03, 0.003)) -> list[FloatArray]:
+    """Logarithms (U,) to start from, some of them alike, as shares of the spreads: none at all where they are not searched."""
     if system.scale_free or system.unknown == 0:
         return [np.zeros(system.unknown)]
     spread = np.log(system.spreads[: system.unknown])
-    alike = [spread + 2 * np.log(share) for share in (0.3, 0.03, 0.003)]
+    alike = [spread + 2 * np.log(share) for share in shares]
     trusted = zip(trusting_each(spread + 2 * np.log(TRUSTED), spread), exact_groups(system), strict=False)
     return alike + [start for start, is_exact in trusted if not is_exact]
 

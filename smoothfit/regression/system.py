@@ -160,6 +160,10 @@ class System:
         """True where the only variance is unknown: the others are then measured in it."""
         return self.unknown == 1 and self.n_groups == 1
 
+    def searches_scale(self, count: int) -> bool:
+        """Whether so many parameters are all weights and the variances of all, several, groups."""
+        return self.n_groups > 1 and self.unknown == self.n_groups and count == self.n_penalties + self.unknown
+
     def scales(self, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
         """Roots of the weights of all sources (..., S)."""
         return np.exp(np.concatenate([-log_sigma2, log_tau], axis=-1) / 2)
