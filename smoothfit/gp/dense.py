@@ -87,11 +87,13 @@ def box_covariances(rows: Rows, values: Values, lower: FloatArray, upper: FloatA
     return amplitude2[..., None] * factors.prod(axis=-1), amplitude2 * each.prod(axis=-1)
 
 
-def first_derivatives(rows: Rows, parameters: Parameters, values: Values, correlations: Correlations) -> list[FloatArray]:
-    """K_i of each hyperparameter's logarithm: a matrix (..., n, n), or the diagonal (..., n) of one."""
+def first_derivatives(
+    rows: Rows, parameters: Parameters, values: Values, correlations: Correlations, *, but_amplitude: bool = False
+) -> list[FloatArray]:
+    """K_i of the logarithm of each hyperparameter, or of all but the amplitude: matrices (..., n, n), or diagonals (..., n)."""
     variance = np.asarray(values.amplitude)[..., None, None] ** 2
     first: list[FloatArray] = []
-    if parameters.amplitude is None:
+    if parameters.amplitude is None and not but_amplitude:
         first.append(2 * variance * correlations.matrix())
     first += [variance * correlations.matrix((j,)) for j in parameters.by]
     noise = rows.noise(values.sigma2)

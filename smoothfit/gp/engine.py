@@ -2,7 +2,7 @@
 
 theta is that of ``smoothfit.gp.parameters``. If no noise SD is known and the amplitude is free, the amplitude is left out: it is s.
 The covariance K is not linear in length scales. So the expected information is computed from the derivatives K_i of K, as
-tr(P K_i P K_j) / 2; of an amplitude that is left out theta is projected.
+tr(P K_i P K_j) / 2, from which an amplitude that is left out takes tr(P K_i) tr(P K_j) / (2 count).
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from .posterior import Box, Derivatives, covariance_of, leverages_of, moments_of
 from .rows import Rows
 from .terms import ALL, axes_of
 
-BLOCK = 2**18  # numbers of a matrix at hyperparameters side by side: what fits into the cache of a processor
-MOST_KEPT = 2**22
+BLOCK = 2**16  # numbers of a matrix at hyperparameters side by side: what fits into the cache of a processor
+MOST_KEPT = 2**23  # 64 MB: 200 nodes of 200 observations
+MANY = 100  # observations, from which an information matrix takes longer than an interpolation of its determinant
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,11 @@ class DenseEngine(Sized):
     def upper(self) -> FloatArray:
         """Upper bounds of theta (p,)."""
         return self.parameters.bounds(self.rows)[1][self._searched]
+
+    @property
+    def has_slow_prior(self) -> bool:
+        """Of many observations: a matrix takes a multiple of the time of a likelihood."""
+        return len(self.rows) >= MANY
 
     @property
     def count(self) -> int:
@@ -147,12 +153,8 @@ class DenseEngine(Sized):
         return Terms(Expansion(*log_det), Expansion(*sse))
 
     def information(self, theta: FloatArray) -> FloatArray:
-        """Expected information (L, p, p)."""
-        found = np.concatenate([lanes.information() for lanes in self._lanes(theta)])
-        if self.relative:
-            along = found[:, 1:, 0]
-            found = found[:, 1:, 1:] - along[:, :, None] * along[:, None, :] / found[:, 0, 0, None, None]
-        return found
+        """Expected information (L, p, p), the amplitude being estimated with theta if it is left out."""
+        return np.concatenate([lanes.information() for lanes in self._lanes(theta)])
 
     # Posterior --------------------------------------------------------------------------------------------------------
 

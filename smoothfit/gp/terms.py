@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -90,14 +90,18 @@ class Geometry:
     def __init__(self, kernel: Kernel, X: FloatArray, Y: FloatArray, length: FloatArray):
         self._kernel = kernel
         self._length = [length[..., j, None, None] for j in range(length.shape[-1])]
-        w = [np.clip((X[:, j, None] - Y[None, :, j]) / own, -FAR, FAR) for j, own in enumerate(self._length)]
-        if len(w) == 1:
-            self.r = np.abs(w[0])
+        self._w = [_clipped((X[:, j, None] - Y[None, :, j]) / own) for j, own in enumerate(self._length)]
+        if len(self._w) == 1:
+            self.r = np.abs(self._w[0])
         else:
-            self.r = np.sqrt(sum(component * component for component in w))
-        away = np.where(self.r > 0, self.r, 1.0)
-        self.direction = [component / away for component in w]
+            self.r = np.sqrt(sum(component * component for component in self._w))
         self._radial: dict[tuple[int, int], FloatArray] = {}
+
+    @cached_property
+    def direction(self) -> list[FloatArray]:
+        """Components of w / r, zero where r is."""
+        away = np.where(self.r > 0, self.r, 1.0)
+        return [component / away for component in self._w]
 
     def evaluate(self, A: Axes, B: Axes, by: Axes = ()) -> FloatArray:
         """Return the derivative of phi by A at X, B at Y and the logarithms `by`, shape (n, m) or (L, n, m)."""
@@ -118,6 +122,11 @@ class Geometry:
         if (m, k) not in self._radial:
             self._radial[m, k] = self._kernel.radial(m, k, self.r)
         return self._radial[m, k]
+
+
+def _clipped(w: FloatArray) -> FloatArray:
+    """Distances within `FAR`, in their own memory."""
+    return np.clip(w, -FAR, FAR, out=w)
 
 
 def variance_at_zero(kernel: Kernel, length: FloatArray, A: Axes, B: Axes) -> FloatArray:

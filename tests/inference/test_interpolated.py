@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
+from smoothfit.gp.engine import DenseEngine
 from smoothfit.inference.interpolated import CUT, ERROR, InterpolatedPrior
 from smoothfit.markov import priors as pri
 from smoothfit.statespace.markov_engine import MarkovEngine
@@ -51,19 +52,25 @@ def quarterly():
     return sf.SmoothingSpline(sf.observe(t, y), prior=pri.IntegratedWiener(1) + pri.Seasonal(4)).fit()
 
 
-def test_intervals_are_those_of_all_matrices(monkeypatch):
-    counts, information = [], MarkovEngine.information
+def hundred():
+    x, rng = np.linspace(0, 10, 100), np.random.default_rng(1)
+    return sf.GaussianProcess(x, np.sin(x) + 0.3 * rng.standard_normal(100), sf.gp.SquaredExponential()).fit()
+
+
+@pytest.mark.parametrize(("fit", "engine"), [(quarterly, MarkovEngine), (hundred, DenseEngine)])
+def test_intervals_are_those_of_all_matrices(fit, engine, monkeypatch):
+    counts, information = [], engine.information
 
     def counted(self, theta):
         counts.append(len(theta))
         return information(self, theta)
 
-    monkeypatch.setattr(MarkovEngine, "information", counted)
-    few = quarterly().conf_int().to_numpy()
+    monkeypatch.setattr(engine, "information", counted)
+    few = fit().conf_int().to_numpy()
     n_few = sum(counts)
-    monkeypatch.setattr(MarkovEngine, "has_slow_prior", False)
+    monkeypatch.setattr(engine, "has_slow_prior", False)
     counts.clear()
-    all_of_them = quarterly().conf_int().to_numpy()
+    all_of_them = fit().conf_int().to_numpy()
     assert n_few < sum(counts) / 2
     assert (2 * np.abs(few - all_of_them) / np.diff(all_of_them)).max() < 0.01
 
