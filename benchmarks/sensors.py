@@ -83,6 +83,22 @@ def coverage(design, samples):
     return np.mean(inside), np.sqrt(np.mean(np.square(errors))) / np.mean(ses), np.mean(lengths)
 
 
+def of_regression(samples):
+    """Coverage, RMS error over mean SE and length, (2,) each, of a scale of 2.5 and a lag of 0.5 in a SplineRegression."""
+    truth, rows = np.array([2.5, 0.5]), []
+    for seed in range(samples):
+        rng = np.random.default_rng(seed)
+        x, z = np.sort(rng.uniform(0, 12, (2, N)), axis=1)
+        first = sf.observe(x, np.sin(x) + SD * rng.standard_normal(N), name="a")
+        y = 2.5 * np.sin(z - 0.5) + SD * rng.standard_normal(N)
+        second = sf.observe(z, y, name="b", scale="estimate", lag=(-2, 2))
+        basis = sf.BSplineBasis.uniform(-2, 14, 16)
+        rows.append(sf.SplineRegression(first + second, basis, sf.DerivativePenalty(3)).fit().sensor_params.to_numpy())
+    estimate, se, low, high = np.moveaxis(rows, 2, 0)
+    inside = (low <= truth) & (truth <= high)
+    return inside.mean(axis=0), np.sqrt(np.mean((estimate - truth) ** 2, axis=0)) / se.mean(axis=0), (high - low).mean(axis=0)
+
+
 def warned(offset, factor, late, n, samples):
     """Fraction of fits of two sensors with n observations each that name a bias, a scale, a lag, any of them."""
     kinds = []
@@ -131,6 +147,9 @@ if __name__ == "__main__":
             "{}: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *coverage(design, samples)),
             flush=True,
         )
+    if not chosen or "regression" in chosen:
+        for label, *found in zip(("scale", "lag"), *of_regression(samples), strict=True):
+            print("{} of a regression: coverage {:.3f}, RMS error / mean SE {:.2f}, mean length {:.3f}".format(label, *found))
     for label, growth in {"noise_growth=1": 1.0, "constant SD": None}.items():
         if not chosen or "growth" in chosen:
             print(

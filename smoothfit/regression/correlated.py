@@ -76,14 +76,13 @@ class Profile:
         for candidate in theta:
             rows = self.at(candidate)
             try:
-                found.append(self._value(rows, self._at_rest(rows)))
+                found.append(self._value(rows, self._at_rest(self.fit(rows))))
             except ConvergenceError:
                 found.append(np.inf)
         return np.array(found)
 
-    def _at_rest(self, rows: Rows) -> Estimate:
+    def _at_rest(self, fit: Estimate) -> Estimate:
         """The fit after one more Newton step: what its certificate leaves would enter the derivative by theta."""
-        fit = self.fit(rows)
         system, P, U = fit.system, fit.system.n_penalties, fit.system.unknown
         kept = P if system.scale_free else P + U
         if fit.minimum is None or fit.minimum.at_lower.any() or not kept:
@@ -110,7 +109,7 @@ class Profile:
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
         rows = self.at(theta)
-        fit = self._at_rest(rows)
+        fit = self._at_rest(self.fit(rows))
         system, log_sigma2 = fit.system, fit.log_sigma2
         criterion = self.likelihood(system, np.zeros(0), np.zeros((0, 0)))
         solution = system.solve(fit.log_tau, log_sigma2)

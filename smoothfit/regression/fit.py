@@ -356,7 +356,7 @@ class Fit:
         factor = 0.0
         if self.sensed is not None and self.method not in ("ml", "ols"):
             psi, fit = self.sensed.minimum.theta, self.held
-            factor = Unscaled(self.sensed.sensors, self.rows).log_det(psi, free_of(fit), fit.log_sigma2)
+            factor = Unscaled(self.sensed.sensors, self.rows).log_det(psi, self.rows, free_of(fit), fit.log_sigma2)
         return -(self._deviance() + self.rows.log_ratio - factor) / 2
 
     def _deviance(self) -> float:

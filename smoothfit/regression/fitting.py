@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,12 +38,15 @@ from .search import (
     log_floors,
     range_of_tau,
     search_from,
+    search_near,
     variance_starts,
 )
 from .system import System
 
 NEAR_EDGE = 0.01  # in -2 log-likelihood: more than rounding makes of it
 UNCERTIFIED = 1e-5  # of the criterion: an edge that is so near where rounding ended a search is what the search was led to
+
+Ends: TypeAlias = Mapping[bytes, FloatArray]  # theta of the criterion where searches ended, by the weights of their edge
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,8 @@ class Estimate:
         ``"lam"`` or ``"lam[j]"`` where a weight is infinite, a series where its SD is indistinguishable from zero.
     minimum : Minimum or None
         The convergence criterion; None if nothing was searched.
+    ends : dict
+        Where the searches inside and on the edges ended short of bounds, by the weights of the edge: starts for a similar system.
     """
 
     system: System
@@ -74,6 +81,7 @@ class Estimate:
     boundary: tuple[str, ...]
     minimum: Minimum | None
     offset: FloatArray | None = None
+    ends: Ends = field(default_factory=dict)
 
     def lifted(self, columns: csr_array, offset: FloatArray | None) -> Estimate:
         """The estimate of c = offset + columns @ gamma, where this is one of gamma."""
@@ -83,35 +91,56 @@ class Estimate:
         return replace(self, columns=own, offset=np.sum(parts, axis=0) if parts else None)
 
 
-def estimate(system: System, method: str, lam: FloatArray | None = None, edf: float | None = None) -> Estimate:
-    """Minimise the criterion of a method; with `lam` (n_penalties,) or `edf`, over the unknown variances alone."""
+def estimate(
+    system: System,
+    method: str,
+    lam: FloatArray | None = None,
+    edf: float | None = None,
+    near: Ends | None = None,
+) -> Estimate:
+    """Minimise the criterion of a method; with `lam` (n_penalties,) or `edf`, over the unknown variances alone.
+
+    Likelihoods are searched from `near` alone, `ends` of the estimate of a similar system, wherever that leads to a minimum.
+    """
     _check_estimable(system, system.unknown + (lam is None and edf is None) * system.n_penalties)
     likelihood = LIKELIHOODS.get(method, RestrictedLikelihood)
     if not system.n_penalties:
-        return _unpenalized(system, likelihood)
+        return _from(near or {}, b"", partial(_unpenalized, system, likelihood))
     if lam is not None:
-        return _at_lam(system, likelihood, np.log(lam))
+        return _from(near or {}, b"", partial(_at_lam, system, likelihood, np.log(lam)))
     if edf is not None:
         return _at_edf(system, likelihood, edf)
     if method in PREDICTION_CRITERIA:
         return _predictive(system, PREDICTION_CRITERIA[method])
-    return _most_likely(system, likelihood)
+    return _most_likely(system, likelihood, near or {})
+
+
+def _from(near: Ends, key: bytes, fit: Callable[[FloatArray | None], Estimate]) -> Estimate:
+    """A fit from the start `near` has for it; from all starts, which None stands for, if there is none or it leads nowhere."""
+    found: Estimate | None = None
+    if key in near:
+        with suppress(ConvergenceError):
+            found = fit(near[key])
+    found = found or fit(None)
+    own = found.minimum
+    is_start = own is not None and len(own.theta) and not (own.at_lower | own.at_upper).any()
+    return replace(found, ends={key: own.theta}) if own is not None and is_start else found
 
 
 # Given weights --------------------------------------------------------------------------------------------------------------
 
 
-def _unpenalized(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
+def _unpenalized(system: System, likelihood: type[RestrictedLikelihood], start: FloatArray | None = None) -> Estimate:
     none = np.zeros(0)
     if system.unknown == 0 or system.scale_free:
         return _scaled(system, none, np.zeros(system.n_groups), None, likelihood is not RestrictedLikelihood)
     criterion = likelihood(system, np.zeros(system.unknown), np.eye(system.unknown))
-    minimum, boundary = _over_variances(system, criterion)
+    minimum, boundary = _over_variances(system, criterion, start)
     log_tau, log_sigma2 = criterion.logs(minimum.theta)
     return Estimate(system, None, log_tau, log_sigma2, none, boundary, minimum)
 
 
-def _at_lam(system: System, likelihood: type[RestrictedLikelihood], log_lam: FloatArray) -> Estimate:
+def _at_lam(system: System, likelihood: type[RestrictedLikelihood], log_lam: FloatArray, start: FloatArray | None) -> Estimate:
     """With lam = tau times the first unknown variance."""
     P, U = system.n_penalties, system.unknown
     if U == 0 or system.scale_free:
@@ -119,7 +148,7 @@ def _at_lam(system: System, likelihood: type[RestrictedLikelihood], log_lam: Flo
     directions = np.hstack([np.zeros((U, P)), np.eye(U)])
     directions[0, :P] = -1.0
     criterion = likelihood(system, np.concatenate([log_lam, np.zeros(U)]), directions)
-    minimum, boundary = _over_variances(system, criterion)
+    minimum, boundary = _over_variances(system, criterion, start)
     log_tau, log_sigma2 = criterion.logs(minimum.theta)
     return Estimate(system, None, log_tau, log_sigma2, np.exp(log_tau), boundary, minimum)
 
@@ -131,7 +160,7 @@ def _at_edf(system: System, likelihood: type[RestrictedLikelihood], edf: float) 
         logs = np.zeros(system.n_groups)
         return _scaled(system, _tau_of_edf(system, logs, edf), logs, None)
     tied = _TiedToEdf(system, likelihood, edf)
-    minimum, boundary = _over_variances(system, tied)
+    minimum, boundary = _over_variances(system, tied, None)
     log_tau, log_sigma2 = tied.criterion(minimum.theta).logs(minimum.theta)
     return Estimate(system, None, log_tau, log_sigma2, np.exp(log_tau), boundary, minimum)
 
@@ -213,26 +242,30 @@ def _tau_of_edf(system: System, log_sigma2: FloatArray, edf: float) -> FloatArra
 # Searched weights -------------------------------------------------------------------------------------------------------------
 
 
-def _most_likely(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
+def _most_likely(system: System, likelihood: type[RestrictedLikelihood], near: Ends) -> Estimate:
     """The largest likelihood inside the range of the weights and on its edges."""
+    ends: dict[bytes, FloatArray] = {}
 
     def scale(own: System) -> float:
         return 0.0 if issubclass(likelihood, FullLikelihood) else own.free_log_det
 
     def at(face: Face) -> Estimate:
+        kind = _inside if face.system.n_penalties else _unpenalized
         try:
-            return _inside(face.system, likelihood) if face.system.n_penalties else _unpenalized(face.system, likelihood)
+            found = _from(near, face.weights.tobytes(), partial(kind, face.system, likelihood))
         except ConvergenceError as error:
             raise ConvergenceError(str(error), error.value - scale(face.system)) from None
+        ends.update(found.ends)
+        return found
 
     def value(own: System, log_tau: FloatArray, log_sigma2: FloatArray) -> float:
         criterion = likelihood(own, np.zeros(0), np.zeros((0, 0)))
         return criterion.assemble(own.solve(log_tau, log_sigma2), log_tau, log_sigma2) - scale(own)
 
-    return _best_face(system, at, lambda edge: edge.n_free == system.n_free, value)
+    return replace(_best_face(system, at, lambda edge: edge.n_free == system.n_free, value), ends=ends)
 
 
-def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
+def _inside(system: System, likelihood: type[RestrictedLikelihood], start: FloatArray | None) -> Estimate:
     """The largest likelihood at positive weights.
 
     Without any smoothing, as many functions as observations interpolate these, with the smallest penalty: the SD is estimated as
@@ -243,8 +276,11 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood]) -> Estimate:
     criterion = likelihood(system, np.zeros(P + U), np.eye(P + U)[kept])
     exact = np.zeros(len(kept), np.bool_)
     exact[P:] = exact_groups(system)[: len(kept) - P]
-    starts = variance_starts(system, (0.03,)) if system.searches_scale(len(kept)) else variance_starts(system)
-    minimum = best_short_of([search_from(criterion, start) for start in starts], exact)
+    if start is None:
+        starts = variance_starts(system, (0.03,)) if system.searches_scale(len(kept)) else variance_starts(system)
+        minimum = best_short_of([search_from(criterion, own) for own in starts], exact)
+    else:
+        minimum = search_near(criterion, start)
     interpolates = system.scale_free and P == 1 and system.size >= system.n and bool(minimum.at_lower[0])
     if minimum.at_lower[:P].any() and not interpolates:
         limit = exact_limit(system, SMALLEST_SD)
@@ -417,8 +453,10 @@ def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
 # Variances ----------------------------------------------------------------------------------------------------------------------
 
 
-def _over_variances(system: System, objective: Criterion | _TiedToEdf) -> tuple[Minimum, tuple[str, ...]]:
-    """Minimise over the logarithms of the unknown variances, from several starts."""
+def _over_variances(system: System, objective: Criterion | _TiedToEdf, near: FloatArray | None) -> tuple[Minimum, tuple[str, ...]]:
+    """Minimise over the logarithms of the unknown variances, from a start or from several."""
+    if near is not None:
+        return search_near(objective, near), ()
     spread = np.log(system.spreads[: system.unknown])
     lower, upper = log_floors(system), spread + ROOM
     searches = [partial(minimize, objective, start[None], lower, upper) for start in variance_starts(system)]

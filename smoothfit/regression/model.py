@@ -348,7 +348,8 @@ class SplineRegression:
         rows, sensors = self.specification.sensed(rows, method, log_lam)
         if rows.keeps_readings:
             check_sandwich(rows, cov_type, cov_kwds)
-        found = self.specification.estimated(rows, method, log_lam, None if edf is None else check_positive(edf, "edf"))
+        value = None if edf is None else check_positive(edf, "edf")
+        found = self.specification.estimated(rows, method, log_lam, value) if sensors is None else sensors.fit
         found, bounded, peak = self.specification.settled(found, method, progress)
         fixed = "lam" if lam is not None else "edf" if edf is not None else None
         fit = Fit(

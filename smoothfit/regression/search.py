@@ -13,7 +13,7 @@ from scipy.stats import qmc
 from .._validation import FloatArray
 from ..errors import ConvergenceError
 from ..inference.newton import MAX_RESCANS, REMEDY, Minimum, best_of, minimize, trusting_each
-from ..inference.quasi_newton import LEVEL
+from ..inference.quasi_newton import LEVEL, Objective
 from ..results.exact import SMALLEST_SD
 from .band import multiply_factor
 from .criteria import Criterion, PredictionCriterion
@@ -32,6 +32,7 @@ MOST_FOLLOWED = 3  # points of a scan
 SHORTEST = 0.5  # step in log tau before Newton's
 ROOM = 30.0  # by which log tau may leave the range that it has at the first variances
 TRUSTED = 0.01  # noise SD, as a fraction of the spread, from which a series is trusted that others contradict
+NEARBY = 3.0  # in logarithms: how far the minimum of a similar system is looked for from its own
 EXACT = 1e-13  # of the size of the observations: residuals below are rounding
 UNBOUNDED = f"the likelihood has no maximum short of an SD of zero, where it grows without bound; {REMEDY}"
 
@@ -98,6 +99,20 @@ def search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimum
         return _rescanned(criterion, best, floor, ceiling, lower, upper)
 
     return search
+
+
+def search_near(objective: Objective, start: FloatArray) -> Minimum:
+    """The minimum near a start.
+
+    Raises
+    ------
+    ConvergenceError
+        The search left the neighbourhood, or did not converge.
+    """
+    found = minimize(objective, start[None], start - NEARBY, start + NEARBY)
+    if (found.at_lower | found.at_upper).any():
+        raise ConvergenceError("there is no minimum near the start", found.value)
+    return found
 
 
 def _short_of_interpolation(criterion: Criterion, grid: FloatArray, lower: FloatArray, upper: FloatArray) -> Minimum:

@@ -12,7 +12,7 @@ For intervals psi is integrated over together with smoothing and variances, with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from .._validation import FloatArray
 from ..basis.base import Basis
 from ..errors import ConvergenceError, SpecificationError
 from ..inference.engine import Expansion, Moments, PointDraws, Terms
-from ..inference.newton import Minimum, minimize
+from ..inference.newton import MAX_RESCANS, Minimum, minimize
 from ..observations import Readings
 from ..observations.series import CALIBRATED, estimated_of
 from .band import BandRows
@@ -37,7 +37,10 @@ from .rows import Rows, degree_of
 STEP = 1e-4  # of a coordinate, of central differences: right to its square
 REACH, NEAR = 7.0, 1.0  # of log s about the ratio of spreads: where it is looked for, and where starts lie
 LONGEST = 0.5  # of the range of x: a lag at most
+MARGIN = 2e-3  # of a coordinate: from lags at which the basis ends, where rounding and differences would leave it
 SCALES, LAGS = 5, 41  # points of a grid
+MOST_KEPT, ROOM = 600, 200_000  # engines that are kept, and observations of all of them
+SAME = 1e-6  # of -2 l: what searches leave of one minimum
 
 
 class Sensors(NamedTuple):
@@ -131,22 +134,45 @@ def _limits_of_lag(rows: Rows, reading: Readings, extent: float) -> tuple[float,
         low, high = (abscissa.in_unit(end) for end in reading.lag_limits)
     if getattr(basis, "extrapolate", "error") != "error":
         return low, high
-    inner = max(low, float(x.max()) - last), min(high, float(x.min()) - first)
-    if not inner[0] < inner[1] or (reading.lag_limits is not None and inner != (low, high)):
+    ends, margin = (float(x.max()) - last, float(x.min()) - first), MARGIN * extent / basis.n_basis
+    inner = max(low, ends[0]), min(high, ends[1])
+    if not inner[0] + 2 * margin < inner[1] or (reading.lag_limits is not None and inner != (low, high)):
         raise SpecificationError(
             f"{reading.name!r} has lag='estimate', and the domain of the basis, {first:g} to {last:g}, has x less the lag for lags "
             f"from {inner[0]:g} to {inner[1]:g} only; extend the domain by the longest lag on either side, or pass limits, "
             "lag=(low, high)"
         )
-    return inner
+    return max(low, ends[0] + margin), min(high, ends[1] - margin)
 
 
 class Sensed(NamedTuple):
-    """Estimated scales and lags of series, and the Hessian of -2 l by psi (p, p)."""
+    """Estimated scales and lags of series, the Hessian of -2 l by psi (p, p), and the fit there."""
 
     sensors: Sensors
     minimum: Minimum
     hessian: FloatArray
+    fit: Estimate
+
+
+class Visited(NamedTuple):
+    """Value of the profile at psi (p,), infinite where the rest cannot be estimated; the fit, as searched and at rest.
+
+    `is_whole`: whether it was searched from all starts.
+    """
+
+    psi: FloatArray
+    value: float
+    is_whole: bool
+    fit: Estimate | None = None
+    at_rest: Estimate | None = None
+
+    def is_below(self, other: Visited) -> bool:
+        """Whether it is a lower minimum of all else than another one at the same psi."""
+        return self.value < other.value - SAME
+
+    def is_like(self, other: Visited) -> bool:
+        """Whether both are one minimum, or none."""
+        return not self.is_below(other) and not other.is_below(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,23 +181,42 @@ class Unscaled:
 
     sensors: Sensors
     rows: Rows
+    middle: dict[bytes, Rows] = field(default_factory=dict)
 
-    def log_det(self, psi: FloatArray, free: FloatArray, log_sigma2: FloatArray) -> float:
-        """log|N'B(s)'V^-1 B(s)N| less that in the middle, N (K, d)."""
+    def log_det(self, psi: FloatArray, rows: Rows, free: FloatArray, log_sigma2: FloatArray) -> float:
+        """log|N'B(s)'V^-1 B(s)N| of the rows at psi less that in the middle, N (K, d)."""
+        if "scale" not in self.sensors.kinds:
+            return 0.0
+        centred = self.sensors.centred(psi)
+        key = centred.tobytes()
+        if key not in self.middle:
+            self.middle.clear()
+            self.middle[key] = self.sensors.at(self.rows, centred)
         ends = []
-        for at in (psi, self.sensors.centred(psi)):
-            rows = self.sensors.at(self.rows, at)
-            seen = rows.times(free) / np.sqrt(rows.ratio * np.exp(log_sigma2[rows.group]))[:, None]
+        for own in (rows, self.middle[key]):
+            seen = own.times(free) / np.sqrt(own.ratio * np.exp(log_sigma2[own.group]))[:, None]
             ends.append(2 * float(np.log(np.abs(np.diag(np.linalg.qr(seen, mode="r")))).sum()))
         return ends[0] - ends[1]
 
 
 @dataclass(frozen=True, eq=False)
 class SensorProfile(Profile):
-    """-2 l as a function of psi (p,), all else at its best; `held` is the fit to rows at given weights and variances."""
+    """-2 l as a function of psi (p,), all else at its best.
 
+    `fit` takes `near`, `ends` of an estimate to start from, as well; `held` is the fit to rows at given weights and variances. All
+    points visited are kept, and a further one starts from the nearest.
+    """
+
+    fit: Callable[..., Estimate]
     sensors: Sensors | None = None
     held: Callable[[Rows, FloatArray, FloatArray], Estimate] | None = None
+    visited: list[Visited] = field(default_factory=list)
+
+    @cached_property
+    def unscaled(self) -> Unscaled:
+        """The factor by which no series is the reference."""
+        assert self.sensors is not None
+        return Unscaled(self.sensors, self.rows)
 
     def at(self, theta: FloatArray) -> Rows:
         """The rows at known scales and lags."""
@@ -180,27 +225,75 @@ class SensorProfile(Profile):
 
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p); infinite where the rest cannot be estimated."""
-        found = []
-        for psi in theta:
-            rows = self.at(psi)
-            try:
-                found.append(self._of(psi, rows, self._at_rest(rows)))
-            except ConvergenceError:
-                found.append(np.inf)
-        return np.array(found)
+        return np.array([self.visit(psi).value for psi in theta])
+
+    def visit(self, psi: FloatArray) -> Visited:
+        """A point that was visited before, or one searched from the nearest of these."""
+        nearest = min(self.visited, key=lambda one: float(np.abs(one.psi - psi).max()), default=None)
+        if nearest is None or not np.array_equal(nearest.psi, psi):
+            nearest = self.searched(psi.copy(), nearest)  # callers write in theirs
+            self.visited.append(nearest)
+        return nearest
+
+    def searched(self, psi: FloatArray, other: Visited | None = None) -> Visited:
+        """The point psi, its fit searched from where that of another point ended, or else from all starts."""
+        rows, ends = self.at(psi), {} if other is None or other.fit is None else other.fit.ends
+        try:
+            fit = self.fit(rows, near=ends)
+            at_rest = self._at_rest(fit)
+            return Visited(psi, self._of(psi, rows, at_rest), not ends, fit, at_rest)
+        except ConvergenceError:
+            return Visited(psi, np.inf, not ends)
+
+    def along(self, grid: FloatArray) -> Visited:
+        """The lowest point of a grid (L, p) along one entry of psi.
+
+        Each is searched from its neighbour on either side, from all starts where the two differ, and at the lowest.
+        """
+        there: list[Visited] = []
+        for psi in grid:
+            there.append(self.searched(psi, there[-1] if there else None))
+        back: list[Visited] = []
+        for one in reversed(there):
+            back.append(one if one.is_whole else self.searched(one.psi, back[-1] if back else None))
+        pairs = list(zip(there, reversed(back), strict=True))
+        found = [min(pair, key=lambda one: one.value) for pair in pairs]
+        waiting = {i for i, (a, b) in enumerate(pairs) if not a.is_like(b)}
+        done = {i for i, pair in enumerate(pairs) if any(one.is_whole for one in pair)}
+        while True:
+            lowest = int(np.argmin([one.value for one in found]))
+            left = (waiting | {lowest}) - done
+            if not left:
+                self.visited[:] = found
+                return found[lowest]
+            i = min(left)
+            done.add(i)
+            whole = self.searched(grid[i])
+            if whole.is_below(found[i]):
+                found[i] = whole
+                self._spread(found, i)
+
+    def _spread(self, found: list[Visited], i: int) -> None:
+        """Search the points on either side of point i again from there, as far as that gets lower."""
+        for side in (range(i + 1, len(found)), range(i - 1, -1, -1)):
+            last = found[i]
+            for j in side:
+                last = self.searched(found[j].psi, last)
+                if not last.is_below(found[j]):
+                    break
+                found[j] = last
 
     def _of(self, psi: FloatArray, rows: Rows, fit: Estimate) -> float:
         """Value of a fit to the rows at psi."""
-        assert self.sensors is not None
         if self.likelihood is not RestrictedLikelihood:
             return self._value(rows, fit)
-        return self._value(rows, fit) - Unscaled(self.sensors, self.rows).log_det(psi, free_of(fit), fit.log_sigma2)
+        return self._value(rows, fit) - self.unscaled.log_det(psi, rows, free_of(fit), fit.log_sigma2)
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one psi."""
         assert self.held is not None
-        rows = self.at(theta)
-        fit = self._at_rest(rows)
+        here = self.visit(theta)
+        fit = here.at_rest or self._at_rest(self.fit(self.at(theta)))
         tau = fit.tau.copy()
         tau[np.isfinite(tau) & (tau > 0)] = np.exp(fit.log_tau)
         slopes = []
@@ -208,7 +301,7 @@ class SensorProfile(Profile):
             moved = [(psi, self.at(psi)) for psi in (theta + step, theta - step)]
             up, down = (self._of(psi, there, self.held(there, tau, fit.log_sigma2)) for psi, there in moved)
             slopes.append((up - down) / (2 * STEP))
-        return self._of(theta, rows, fit), np.array(slopes)
+        return here.value, np.array(slopes)
 
 
 def free_of(fit: Estimate) -> FloatArray:
@@ -229,10 +322,16 @@ def sensed(profile: SensorProfile) -> Sensed:
     start = sensors.middle.copy()
     for j, grid in enumerate(sensors.grids()):
         grid[:, :j] = start[:j]
-        lowest = grid[int(np.argmin(profile.values(grid)))]
-        start[j] = lowest[j]
-    minimum = minimize(profile, start[None], sensors.lower, sensors.upper)
-    return Sensed(sensors, minimum, profile.hessian(minimum.theta)[2])
+        start[j] = profile.along(grid).psi[j]
+    for _ in range(MAX_RESCANS):
+        minimum = minimize(profile, start[None], sensors.lower, sensors.upper)
+        start, here, whole = minimum.theta, profile.visit(minimum.theta), profile.searched(minimum.theta)
+        if not whole.is_below(here):
+            fit = whole.fit if here.is_like(whole) else here.fit
+            assert fit is not None
+            return Sensed(sensors, minimum, profile.hessian(minimum.theta)[2], fit)
+        profile.visited[:] = [whole]  # the others have a higher minimum of smoothing and variances
+    raise ConvergenceError(f"every search of scales and lags ends at a lower fit than the last, after {MAX_RESCANS}", whole.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,10 +352,16 @@ class SensorEngine:
     rows: Rows
     make: Callable[[Rows], BandEngine]
     psi_hat: FloatArray
+    kept: dict[bytes, BandEngine] = field(default_factory=dict)
 
     def inner(self, psi: FloatArray) -> BandEngine:
-        """The engine at scales and lags."""
-        return self.make(self.sensors.at(self.rows, psi))
+        """The engine at scales and lags; the last ones are kept, since priors and moments are asked for where likelihoods were."""
+        key = psi.tobytes()
+        if key not in self.kept:
+            if self.kept and len(self.kept) >= min(MOST_KEPT, ROOM // len(self.rows.ratio)):
+                del self.kept[next(iter(self.kept))]
+            self.kept[key] = self.make(self.sensors.at(self.rows, psi))
+        return self.kept[key]
 
     @cached_property
     def at_estimate(self) -> BandEngine:
@@ -264,7 +369,7 @@ class SensorEngine:
         return self.inner(self.psi_hat)
 
     def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "at_estimate"}
+        return {name: value for name, value in self.__dict__.items() if name != "at_estimate"} | {"kept": {}}
 
     @property
     def relative(self) -> bool:
@@ -333,7 +438,7 @@ class SensorEngine:
         for i, (engine, rest, psi) in enumerate(self._each(theta)):
             terms = engine.terms(rest)
             free = engine.system.free if engine.columns is None else np.asarray(engine.columns @ engine.system.free)
-            factor = unscaled.log_det(psi, free, engine.logs(rest)[1][0])
+            factor = unscaled.log_det(psi, engine.rows, free, engine.logs(rest)[1][0])
             found[:, i] = terms.log_det.value[0] - factor, terms.sse.value[0]
         return found
 

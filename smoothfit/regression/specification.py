@@ -20,7 +20,7 @@ from .band import BandRows
 from .constraints import Constraint, Unimodal, check_constraints
 from .correlated import Correlated, Profile, correlated
 from .criteria import LIKELIHOODS
-from .fitting import Estimate, at_weights, estimate
+from .fitting import Ends, Estimate, at_weights, estimate
 from .mode import Peak, best_mode
 from .restricted import Bounded, Restrictions, constrained, with_variances
 from .rows import Rows
@@ -120,9 +120,16 @@ class Specification:
         """The system of all coefficients, whatever equalities leave of them."""
         return System.of(rows, self.penalty, self.roots)
 
-    def estimated(self, rows: Rows, method: str, lam: FloatArray | None, edf: float | None = None) -> Estimate:
-        """Smoothing and variances of rows with known correlations."""
-        return self.lifted(estimate(self.system_of(rows), method, lam, edf))
+    def estimated(
+        self,
+        rows: Rows,
+        method: str,
+        lam: FloatArray | None,
+        edf: float | None = None,
+        near: Ends | None = None,
+    ) -> Estimate:
+        """Smoothing and variances of rows with known correlations, searched from `near`, `ends` of similar ones, if given."""
+        return self.lifted(estimate(self.system_of(rows), method, lam, edf, near))
 
     def at_weights(self, rows: Rows, tau: FloatArray, log_sigma2: FloatArray) -> Estimate:
         """The fit to rows at given weights of the penalties and variances."""

@@ -1,6 +1,7 @@
 """Scales and lags of series in spline regressions: noise-free ones exactly, others by dense algebra, and where they cannot be."""
 
 import pickle
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ from scipy import optimize
 
 import smoothfit as sf
 from smoothfit.errors import IdentificationError, SpecificationError
+from smoothfit.regression.criteria import RestrictedLikelihood
+from smoothfit.regression.sensors import SensorProfile
 
 SCALE, LAG, LAM = 2.5, 0.4, 0.5
 BASIS = sf.BSplineBasis.uniform(-1, 7, 8)
@@ -99,6 +102,26 @@ def test_intervals_integrate_over_the_scale(fitted):
     assert "scale.b = 2.4" in fitted.summary().as_text()
     again = pickle.loads(pickle.dumps(fitted))
     pd.testing.assert_frame_equal(again.sensor_params, fitted.sensor_params)
+
+
+def test_searches_from_neighbours_find_what_searches_from_all_starts_do():
+    observations = pair(n=12, noise=0.3, sd=None, lag="estimate", late=LAG)
+    specification = model(observations).specification
+    fit = partial(specification.estimated, method="reml", lam=None)
+    profile = SensorProfile(specification.rows, fit, RestrictedLikelihood, False, specification.sensors, specification.at_weights)
+    grid = specification.sensors.grids()[0][::3]
+    profile.along(grid)
+    np.testing.assert_allclose([one.value for one in profile.visited], [profile.searched(psi).value for psi in grid], atol=1e-7)
+    assert sum(one.is_whole for one in profile.visited) < len(grid) / 2
+
+
+def test_a_lag_at_the_end_of_the_domain_has_no_standard_error():
+    res = model(pair(lag="estimate", late=1.3), sf.BSplineBasis.uniform(-0.2, 6.2, 8)).fit(lam=LAM)
+    last = res.observations.readings[1].x.min() + 0.2
+    row = res.sensor_params.loc["lag.b"]
+    assert row["estimate"] == pytest.approx(last, abs=0.01)
+    assert row["estimate"] < last
+    assert np.isnan(row["bse"])
 
 
 def test_which_series_is_the_reference_changes_nothing(fitted):
