@@ -22,16 +22,17 @@ import warnings
 import numpy as np
 from _timing import machine, table
 from dynamics import EQUATION, NOISES, TRUTH, samples
+from numpy.typing import NDArray
 
 # isort: split
 import smoothfit as sf
-from smoothfit.dynamics import response
+from smoothfit.dynamics import DynamicsResults, response
 from smoothfit.dynamics.specification import Equation
 
+Array = NDArray[np.float64]
 AHEAD = (1, 5, 20)
 ORDER_TWO, TRUTH_TWO = Equation(2, ("y",), (0, 1), ("u",)), np.array([-4.0, -1.0, 4.0, 0.5])
 TWO_OUTPUTS, TRUTH_OUTPUTS = Equation(1, ("y1", "y2"), (0,), ("u",)), np.array([-1.0, 0.5, 2.0, 0.5, 0.8, -1.5, 0.0, -0.5])
-
 OSCILLATOR, TRUTH_OSCILLATOR = Equation(2, ("y",), (0, 1), ("u",), intercept=False), np.array([-9.0, -0.6, 2.0])
 
 
@@ -60,49 +61,46 @@ def covered(n: int, q: float, sigma: float, seed: int, tests: bool) -> list[floa
     return [float(value) for value in found]
 
 
+def by_both_laws(res: DynamicsResults, truth: Array, t: Array, u: Array, x: Array) -> list[float]:
+    """Whether intervals of coefficients, and of outputs x (k, p) at later times, cover; then the same by the normal law."""
+    found: list[float] = []
+    for is_normal in (False, True):
+        if is_normal:
+            vars(res.smoother.fit)["posterior"] = None  # where the fit keeps it
+        low, high = res.conf_int().to_numpy()[: len(truth)].T
+        found += ((low <= truth) & (high >= truth)).tolist()
+        frame = res.forecast(t, u)
+        ends = [frame[one] if x.shape[1] > 1 else frame for one in res.model.equation.outputs]
+        low, high = (np.column_stack([one[f"mean_ci_{end}"] for one in ends]) for end in ("lower", "upper"))
+        inside = ((low <= x) & (x <= high)).mean(axis=1)
+        found += [inside[k - 1] for k in AHEAD]
+    return [float(value) for value in found]
+
+
 def order_two(n: int, q: float, sigma: float, seed: int) -> list[float]:
-    """Coverage of coefficients and forecasts, then by the normal law."""
+    """Coverage of coefficients and forecasts by both laws."""
     rng = np.random.default_rng(seed)
     t = np.arange(n + max(AHEAD)) * 0.1
     u = np.repeat(rng.uniform(-1, 1, -(-len(t) // 10)), 10)[: len(t)]
     x = response.simulate(ORDER_TWO, TRUTH_TWO, t, u[:, None], np.zeros(2), np.array([q]), rng)[:, 0]
     res = sf.DerivativeRegression(x[:n] + sigma * rng.standard_normal(n), t[:n], u[:n], order=2).fit()
-    found: list[float] = []
-    for normal in (False, True):
-        if normal:
-            vars(res)["_posterior"] = None
-        low, high = res.conf_int().to_numpy()[: len(TRUTH_TWO)].T
-        found += list((low <= TRUTH_TWO) & (high >= TRUTH_TWO))
-        frame = res.forecast(t[n:], u[n:])
-        low, high = frame["mean_ci_lower"].to_numpy(), frame["mean_ci_upper"].to_numpy()
-        found += [low[k - 1] <= x[n + k - 1] <= high[k - 1] for k in AHEAD]
-    return [float(value) for value in found]
+    return by_both_laws(res, TRUTH_TWO, t[n:], u[n:], x[n:, None])
 
 
 def two_outputs(n: int, q: float, sigma: float, seed: int) -> list[float]:
-    """Coverage of coefficients and forecasts of both outputs, then by the normal law."""
+    """Coverage of coefficients and forecasts of both outputs by both laws."""
     rng = np.random.default_rng(seed)
     t = np.arange(n + max(AHEAD)) * 0.1
     u = np.repeat(rng.choice([-1.0, 1.0], -(-len(t) // 10)), 10)[: len(t)]
     x = response.simulate(TWO_OUTPUTS, TRUTH_OUTPUTS, t, u[:, None], np.zeros(2), np.full(2, q), rng)
     res = sf.DerivativeRegression(x[:n] + sigma * rng.standard_normal((n, 2)), t[:n], u[:n]).fit()
-    found: list[float] = []
-    for normal in (False, True):
-        if normal:
-            vars(res)["_posterior"] = None
-        elif not res._integrates:
-            raise sf.errors.NumericalError("too few points are effective")
-        low, high = res.conf_int().to_numpy()[: len(TRUTH_OUTPUTS)].T
-        found += list((low <= TRUTH_OUTPUTS) & (high >= TRUTH_OUTPUTS))
-        frame = res.forecast(t[n:], u[n:])
-        for k in AHEAD:
-            ends = [frame[name][["mean_ci_lower", "mean_ci_upper"]].iloc[k - 1] for name in TWO_OUTPUTS.outputs]
-            found.append(float(np.mean([a <= true <= b for (a, b), true in zip(ends, x[n + k - 1], strict=True)])))
-    return [float(value) for value in found]
+    if res.smoother.fit.posterior is None:
+        raise sf.errors.NumericalError("too few points are effective")
+    return by_both_laws(res, TRUTH_OUTPUTS, t[n:], u[n:], x[n:])
 
 
 def accelerometer(n: int, q: float, sigma: float, seed: int) -> list[float]:
-    """Coverage of coefficients and forecasts if y and its second derivative are observed, then by the normal law."""
+    """Coverage of coefficients and forecasts by both laws if y and its second derivative are observed."""
     rng = np.random.default_rng(seed)
     t = np.arange(n + max(AHEAD)) * 0.05
     u = np.repeat(rng.choice([-1.0, 0.0, 1.0], -(-len(t) // 15)), 15)[: len(t)]
@@ -112,16 +110,14 @@ def accelerometer(n: int, q: float, sigma: float, seed: int) -> list[float]:
     second = np.column_stack([states, u])[:n] @ TRUTH_OSCILLATOR + 3 * noise[:, 1]
     observed = sf.observe(t[:n], x[:n] + noise[:, 0], name="y") + sf.observe(t[:n], second, deriv=2, name="acc")
     res = sf.DerivativeRegression(observed, t[:n], u[:n], order=2, intercept=False).fit()
-    found: list[float] = []
-    for normal in (False, True):
-        if normal:
-            vars(res)["_posterior"] = None
-        low, high = res.conf_int().to_numpy()[: len(TRUTH_OSCILLATOR)].T
-        found += list((low <= TRUTH_OSCILLATOR) & (high >= TRUTH_OSCILLATOR))
-        frame = res.forecast(t[n:], u[n:])
-        low, high = frame["mean_ci_lower"].to_numpy(), frame["mean_ci_upper"].to_numpy()
-        found += [low[k - 1] <= x[n + k - 1] <= high[k - 1] for k in AHEAD]
-    return [float(value) for value in found]
+    return by_both_laws(res, TRUTH_OSCILLATOR, t[n:], u[n:], x[n:, None])
+
+
+MODELS = {
+    "order-two": (order_two, ORDER_TWO),
+    "two-outputs": (two_outputs, TWO_OUTPUTS),
+    "accelerometer": (accelerometer, OSCILLATOR),
+}
 
 
 def main() -> None:
@@ -130,29 +126,17 @@ def main() -> None:
     parser.add_argument("--replications", type=int, default=200)
     parser.add_argument("--sizes", type=int, nargs="+", default=[60, 150, 400])
     parser.add_argument("--tests", action="store_true")
-    parser.add_argument("--order-two", action="store_true")
-    parser.add_argument("--two-outputs", action="store_true")
-    parser.add_argument("--accelerometer", action="store_true")
+    for label in MODELS:
+        parser.add_argument(f"--{label}", dest="model", action="store_const", const=label)
     parser.add_argument("--noise", choices=list(NOISES)[:3], action="append")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     columns = ["n", "noise", "fits", "y", "u", "const", "time constant", "gain", *(f"{k} ahead" for k in AHEAD), "t test", "widest"]
     columns += ["q = 0", "sigma = 0"] if options.tests else []
-    both_laws, coefficients = next(
-        (
-            (function, equation.names)
-            for chosen, function, equation in (
-                (options.two_outputs, two_outputs, TWO_OUTPUTS),
-                (options.order_two, order_two, ORDER_TWO),
-                (options.accelerometer, accelerometer, OSCILLATOR),
-            )
-            if chosen
-        ),
-        (None, ()),
-    )
+    both_laws, equation = MODELS.get(options.model, (None, EQUATION))
     if both_laws:
         laws = ("", ", normal")
-        names = [*coefficients, *(f"{k} ahead" for k in AHEAD)]
+        names = [*equation.names, *(f"{k} ahead" for k in AHEAD)]
         columns = ["n", "noise", "fits", *(name + law for law in laws for name in names)]
     rows = []
     for n in options.sizes:
