@@ -473,12 +473,9 @@ def main(sizes: Sequence[int], large: bool, markdown: bool) -> None:
     n_memory = max(sizes[-1], 1_000_000)
     memory = peak_memory(n_memory, MAIN_TASKS)
     rows = [[task, f"{m.resident:.0f}", f"{m.traced:.0f}"] for task, m in memory.items()]
-    show(
-        table(
-            f"Peak memory beyond the input, n = {n_memory}: bytes an observation", ["", "max RSS", "tracemalloc"], rows, markdown
-        ),
-        ["tracemalloc sees NumPy's arrays, not what the kernels return"],
-    )
+    title = f"Peak memory beyond the input, n = {n_memory}: bytes an observation"
+    note = "tracemalloc sees NumPy's arrays, not what the kernels return"
+    show(table(title, ["", "max RSS", "tracemalloc"], rows, markdown), [note])
     if large:
         gib = {task: (m.resident + 16) * LARGE / 2**30 for task, m in peak_memory(LARGE, LARGE_TASKS).items()}
         rows = [[task, f"{value:.2f}", "4", "reached" if value <= 4 else "not reached"] for task, value in gib.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from .._validation import FloatArray, check_memory, first_index, frozen
 from ..errors import DataError
 from ..observations.abscissa import Abscissa
 from .specification import Equation, derivative_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REGULAR = 1e-6  # of a step: what sample times may be off a regular grid
 OF_NODE, OF_STATE, OF_GAP = 240.0, 160.0, 320.0  # bytes at the peak of a prediction: a node by output, by state, a gap by states^2
@@ -243,17 +246,18 @@ class Sample:
         columns = values.reshape(len(values), -1)
         by_series = columns.shape[1] == len(self.channels)
         names = [channel.name for channel in self.channels] if by_series else list(self.outputs)
-        if self.order_of_rows is None:
+        whole = self.recorded or self
+        if whole.order is None:
             return self._by_time(values, name, names)
         kept = np.flatnonzero(self.rows)
         seen = np.isfinite(self.y[kept])
         if not by_series:
-            seen = np.column_stack([seen[:, self.output_of_channels == i].any(axis=1) for i in range(len(self.outputs))])
+            of = np.array([channel.output for channel in self.channels])
+            seen = np.column_stack([seen[:, of == i].any(axis=1) for i in range(len(self.outputs))])
         columns, runs = np.where(seen, columns, np.nan), self.run[kept]
-        found = np.full((int(self.order_of_rows.max()) + 1, columns.shape[1]), np.nan)
-        whole = self.recorded or self
+        found = np.full((int(whole.order.max()) + 1, columns.shape[1]), np.nan)
         for i, label in enumerate(self.labels):
-            given = self.order_of_rows[whole.slice_of(whole.labels.index(label))]
+            given = whole.order[whole.slice_of(whole.labels.index(label))]
             own = columns[runs == i]
             stop = len(given) - max(0, -self.lags[0])  # the last rows are left out where inputs act ahead, the first ones else
             places = given[stop - len(own) : stop]
@@ -266,21 +270,18 @@ class Sample:
         import pandas as pd
 
         assert self.labels_of_rows is not None
-        index = pd.Index(self.abscissa.shown(self.abscissa.restore(self.t[self.rows])), name=self.t_name)
         columns = [name] if values.ndim == 1 else list(names)
-        found = pd.DataFrame(values.reshape(len(values), -1), index=index, columns=columns)
+        found = pd.DataFrame(values.reshape(len(values), -1), index=self.times_of_rows, columns=columns)
         frame = in_library(found, self.labels_of_rows.library)
         return frame[name] if frame is found and values.ndim == 1 else frame
 
     @property
-    def order_of_rows(self) -> npt.NDArray[np.int64] | None:
-        """`order` of the sample as recorded."""
-        return (self.recorded or self).order
+    def times_of_rows(self) -> pd.Index:
+        """Times of the rows, sorted by run and time, as the user measures them."""
+        import pandas as pd
 
-    @cached_property
-    def output_of_channels(self) -> npt.NDArray[np.int64]:
-        """The output that each series observes, (channels,)."""
-        return np.array([channel.output for channel in self.channels])
+        found: pd.Index[Any] = pd.Index(self.abscissa.shown(self.abscissa.restore(self.t[self.rows])), name=self.t_name)
+        return found
 
     @property
     def is_complete(self) -> bool:

@@ -99,9 +99,7 @@ class Smoothed(Transfer):
         for at in range(1, equation.n_states if equation.hidden else 0):
             table[f"x{at + 1}"] = mean[:, at]
             table[f"se(x{at + 1})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
-        return pd.DataFrame(
-            table, index=pd.Index(sample.abscissa.shown(sample.abscissa.restore(sample.t[sample.rows])), name=sample.t_name)
-        )
+        return pd.DataFrame(table, index=sample.times_of_rows)
 
     @property
     def fittedvalues(self) -> Any:

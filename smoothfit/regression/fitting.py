@@ -103,16 +103,17 @@ def estimate(
     Likelihoods are searched from `near` alone, `ends` of the estimate of a similar system, wherever that leads to a minimum.
     """
     _check_estimable(system, system.unknown + (lam is None and edf is None) * system.n_penalties)
+    near = near or {}
     likelihood = LIKELIHOODS.get(method, RestrictedLikelihood)
     if not system.n_penalties:
-        return _from(near or {}, b"", partial(_unpenalized, system, likelihood))
+        return _from(near, b"", partial(_unpenalized, system, likelihood))
     if lam is not None:
-        return _from(near or {}, b"", partial(_at_lam, system, likelihood, np.log(lam)))
+        return _from(near, b"", partial(_at_lam, system, likelihood, np.log(lam)))
     if edf is not None:
         return _at_edf(system, likelihood, edf)
     if method in PREDICTION_CRITERIA:
         return _predictive(system, PREDICTION_CRITERIA[method])
-    return _most_likely(system, likelihood, near or {})
+    return _most_likely(system, likelihood, near)
 
 
 def _from(near: Ends, key: bytes, fit: Callable[[FloatArray | None], Estimate]) -> Estimate:
