@@ -70,7 +70,7 @@ def _refit(fit: Refitted, y: FloatArray) -> FloatArray | None:
         warnings.simplefilter("ignore", SmoothfitWarning)
         try:
             fitted = estimate(METHODS[method], Problem(problem.equation, problem.sample.with_readings(y)), options)
-        except SmoothfitError:
+        except SmoothfitError:  # counted as failed, and an error if more than MOST_FAILED are
             return None
     return np.array([*fitted.theta, *fitted.noise.values()])
 

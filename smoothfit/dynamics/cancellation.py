@@ -29,7 +29,7 @@ def unidentified(problem: Problem, method: Method, fitted: Fitted) -> str | None
     fewer = replace(equation, hidden=equation.hidden - 1, input_derivatives=_lower_orders(equation))
     try:
         other = method.estimate(centred(Problem(*lowered(fewer, problem.sample))))
-    except (SmoothfitError, np.linalg.LinAlgError):
+    except (SmoothfitError, np.linalg.LinAlgError):  # an equation that cannot be fitted does not fit as well
         return None
     ratio = _ratio(fitted, other)
     extra = len(fitted.theta) - len(other.theta) + len(fitted.noise) - len(other.noise)

@@ -38,6 +38,7 @@ FIRST, GROWTH = 0.8, 1.25  # standard errors between the first delays of the pro
 CUT = 8.0  # fall of the log likelihood beyond which a delay plays no part
 UNSURE = 0.002  # of the probability: what an interval of delays may be off by
 MOST_FITS = 100  # of a profile
+MOST_NAMED = 4  # delays in a warning
 RESOLVED = 1e-4  # of a standard error, or of a step where it is smaller: how far the minimum is followed
 
 
@@ -61,12 +62,15 @@ class Delay:
     law : DelayLaw
     slope : ndarray, shape (n_params,)
         Change of the coefficients with the delay.
+    doubt : str
+        What is wrong with the law if searches did not converge, for a warning; else empty.
     """
 
     value: float
     se: float
     law: DelayLaw
     slope: FloatArray
+    doubt: str = ""
 
     @property
     def covariance(self) -> FloatArray:
@@ -109,21 +113,31 @@ def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_
     # Again on all observations that the longest delay of any weight leaves.
     first = Table(profile, lower, value, point)
     first.grow(1.0, se)
-    profile = Profile(problem, first.highest, sum_of_squares)
-    point = profile.at(value, point)
-    low, high = max(value - se, lower), min(value + se, profile.upper)
-    value, point = _between(profile, low, high, value, point, RESOLVED * min(se, width))
-    return _profiled(profile, value, point, _scale(profile, value, point, se, lower), lower)
+    again = Profile(problem, first.highest, sum_of_squares)
+    point = again.at(value, point)
+    low, high = max(value - se, lower), min(value + se, again.upper)
+    value, point = _between(again, low, high, value, point, RESOLVED * min(se, width))
+    delay = _profiled(again, value, point, _scale(again, value, point, se, lower), lower)
+    # Where the law has been computed since then, it does not matter what failed at first.
+    elsewhere = {d: error for d, error in profile.failed.items() if not delay.law.at[0] <= d <= delay.law.at[-1]}
+    return replace(delay, doubt=delay.doubt or _doubt({**elsewhere, **again.failed}))
 
 
 class Profile:
-    """Best fits given the delay, on the observations that all delays up to `upper` leave."""
+    """Best fits given the delay, on the observations that all delays up to `upper` leave.
+
+    Attributes
+    ----------
+    failed : dict
+        Delays at which no search converged, and why, of those that were `tried`.
+    """
 
     def __init__(self, problem: Problem, upper: float, sum_of_squares: bool):
         self.problem = problem
         self.upper = upper
         self.sum_of_squares = sum_of_squares
         self.levels = centring(problem)
+        self.failed: dict[float, SmoothfitError] = {}
 
     @cached_property
     def _first(self) -> FloatArray:
@@ -148,6 +162,16 @@ class Profile:
         search = self._search(self.part(delay))
         model, first = search.model, starts(self.problem.equation, search.model.sample)[0]
         return search.value(first, self._units(model))
+
+    def tried(self, delay: float, start: Point | None = None) -> Point | None:
+        """As `at`; None if no search converges, which is kept in `failed`."""
+        try:
+            found = self.at(delay, start)
+        except SmoothfitError as error:
+            self.failed[delay] = error
+            return None
+        self.failed.pop(delay, None)
+        return found
 
     def at(self, delay: float, start: Point | None = None) -> Point:
         """The best fit at a delay, from one nearby or from the equation's own starts."""
@@ -225,11 +249,10 @@ class Table:
     def add(self, delay: float) -> bool:
         """Fit at a delay, from the fit nearest to it; whether the search converges."""
         nearest = min(self.fits, key=lambda one: abs(one - delay))
-        try:
-            self.fits[delay] = self.profile.at(delay, self.fits[nearest])
-        except SmoothfitError:  # nearly without noise searches may not converge
-            return False
-        return True
+        found = self.profile.tried(delay, self.fits[nearest])
+        if found is not None:
+            self.fits[delay] = found
+        return found is not None
 
     def grow(self, side: float, step: float) -> None:
         """Go on to shorter (-1) or longer (1) delays until their likelihood is negligible."""
@@ -268,13 +291,12 @@ def _on_grid(profile: Profile, grid: FloatArray) -> tuple[int, Point]:
     """The best delay of a grid, from the roughly best ones downhill."""
     rough = np.array([profile.rough(float(delay)) for delay in grid])
     known: dict[int, Point] = {}
-    failure: Exception | None = None
     for i in np.argsort(rough)[:BEST].tolist():
-        try:
-            known[i] = profile.at(float(grid[i]))
-        except SmoothfitError as error:
-            failure = error
+        point = profile.tried(float(grid[i]))
+        if point is not None:
+            known[i] = point
     if not known:
+        *_, failure = profile.failed.values()
         raise ConvergenceError(f"no search converges at any delay ({failure}); pass a delay, or other regressors")
     best = min(known, key=lambda i: known[i].value)
     while True:
@@ -292,11 +314,11 @@ def _between(profile: Profile, low: float, high: float, middle: float, point: Po
     known = [(middle, point)]
 
     def value(delay: float) -> float:
-        try:
-            known.append((float(delay), profile.at(float(delay), point)))
-        except SmoothfitError:  # beside observations without noise searches may not converge
+        found = profile.tried(float(delay), point)
+        if found is None:
             return np.inf
-        return known[-1][1].value
+        known.append((float(delay), found))
+        return found.value
 
     minimize_scalar(value, bounds=(low, high), method="bounded", options={"xatol": tolerance})
     value(low)
@@ -338,7 +360,26 @@ def _profiled(profile: Profile, value: float, point: Point, se: float, lower: fl
     se = float(np.sqrt(law.mean_square(value)))
     thetas = np.array([known.fits[one].theta for one in known.at.tolist()]) - point.theta
     slope = masses * apart @ thetas / max(float(masses @ apart**2), np.finfo(float).tiny)
-    return Delay(value, se, law, profile.levels.way_back(profile.problem.equation) @ slope)
+    doubt = ""
+    if len(known.fits) >= MOST_FITS:
+        doubt = (
+            f"the likelihood of the delay is not resolved by {MOST_FITS} fits between {at[0]:g} and {at[-1]:g}; its interval may "
+            "be wrong: pass a shorter range, delay=(shortest, longest)"
+        )
+    return Delay(value, se, law, profile.levels.way_back(profile.problem.equation) @ slope, doubt)
+
+
+def _doubt(failed: dict[float, SmoothfitError]) -> str:
+    """What failed searches at some delays leave open; empty if there are none."""
+    if not failed:
+        return ""
+    delays = sorted(failed)
+    shown = ", ".join(f"{delay:g}" for delay in delays[:MOST_NAMED]) + (", ..." if len(delays) > MOST_NAMED else "")
+    return (
+        f"no search converges at {len(delays)} of the delays that were tried ({shown}): {failed[delays[0]]}. The likelihood of "
+        "delays is interpolated there, and taken to be zero beyond the last one with a fit, so that the delay and all intervals "
+        "may be wrong; pass a range without these delays, delay=(shortest, longest)"
+    )
 
 
 def delay_range(delay: Any) -> tuple[float, float | None] | None:

@@ -13,7 +13,7 @@ import numpy as np
 from .._entry import entry_point, warn
 from .._log import logger
 from .._validation import check_order
-from ..errors import BiasWarning, SamplingWarning, SmoothfitError, SpecificationError
+from ..errors import BiasWarning, IntegrationWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
 from .cancellation import unidentified
 from .delays import check_range, delay_range, estimated_delay
@@ -75,7 +75,7 @@ class DerivativeRegression:
         ``lags=(-1, -1)`` is for inputs recorded a row late. Rows for which an input is not recorded at some lag are left out.
     delay : float, "estimate", or pair of floats
         Inputs act this much later, in the unit of t. "estimate": a delay between zero and a fifth of the longest run is estimated;
-        a pair is its limits. For "kalman" and "output_error".
+        a pair is its limits. For "kalman" and "output_error". A warning names delays at which no search converges.
     intersample : {"zoh", "foh"}
         How inputs go on between samples: held, or linear.
     groups : array_like, shape (n,), optional
@@ -347,6 +347,13 @@ class DerivativeRegression:
         ConvergenceError, IdentificationError
             The search did not converge, or the data have no solution.
 
+        Warns
+        -----
+        IntegrationWarning
+            The delay is estimated, and at some delays no search converged, so that its likelihood is not known there.
+        SamplingWarning, BiasWarning
+            A pole is unstable or not identified, or the residuals contradict what the method assumes.
+
         Examples
         --------
         >>> import numpy as np, smoothfit as sf
@@ -384,6 +391,8 @@ class DerivativeRegression:
             )
         lower, upper = self._delay_range or (0.0, None)
         found = estimated_delay(self.problem, lower, upper, sum_of_squares=method.delays == "squares")
+        if found.doubt:
+            warn(found.doubt, IntegrationWarning)
         there = copy(self)
         there.sample = shifted(self.sample, found.value, UNMOVED, self.equation.intersample)
         there._delay_range = None
@@ -440,7 +449,7 @@ class DerivativeRegression:
             return None
         try:
             return estimate(METHODS["kalman"], self.problem, {})
-        except SmoothfitError:
+        except SmoothfitError:  # no result depends on it: advice on another method is then without its numbers
             return None
 
     def compare(self, methods: Iterable[str] | None = None, alpha: float = 0.05) -> Comparison:

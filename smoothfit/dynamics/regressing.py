@@ -50,7 +50,7 @@ def of_first_rows(problem: Problem, estimate: Callable[[Problem], Found]) -> Fou
         return None
     try:
         return estimate(replace(problem, sample=problem.sample.head(PART)))
-    except (SmoothfitError, np.linalg.LinAlgError):
+    except (SmoothfitError, np.linalg.LinAlgError):  # a start less; the search over all rows raises
         return None
 
 

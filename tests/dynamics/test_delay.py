@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 import smoothfit as sf
+from smoothfit.dynamics import delays
 from smoothfit.dynamics.delay_law import DelayLaw
-from smoothfit.errors import IdentificationError, SpecificationError
+from smoothfit.errors import ConvergenceError, IdentificationError, IntegrationWarning, SpecificationError
 
 CONSTANT, GAIN = 150.0, 2.0
 
@@ -147,6 +148,25 @@ def test_normal_intervals_have_the_delay_to_first_order():
     np.testing.assert_allclose(wide**2 - narrow**2, slope**2, atol=0.05 * wide.max() ** 2)
     phases = [one.frequency_response([0.05])["se(phase)"].iloc[0] for one in (fitted, given)]
     assert phases[0] > phases[1]
+
+
+def test_delays_at_which_no_search_converges_are_named(monkeypatch):
+    y, t, u = plant(6.0, n=200, noise=0.03)
+    model, at = sf.DerivativeRegression(y, t, u, delay=(0.0, 12.0)), delays.Profile.at
+
+    def failing(self, delay, start=None):
+        if delay > 7.1:  # beyond the interval, where the likelihood is still a tenth of its largest
+            raise ConvergenceError("the search has stopped", np.inf)
+        return at(self, delay, start)
+
+    monkeypatch.setattr(delays.Profile, "at", failing)
+    words = r"no search converges at \d of the delays that were tried \(.*\): the search has stopped.* delay=\(shortest, longest\)"
+    with pytest.warns(IntegrationWarning, match=words):
+        assert model.fit("output_error")._fit.delay.law.heights[-1] > -3.0
+    monkeypatch.setattr(delays.Profile, "at", at)
+    monkeypatch.setattr(delays, "MOST_FITS", 4)
+    with pytest.warns(IntegrationWarning, match="not resolved by 4 fits between"):
+        model.fit("output_error")
 
 
 def test_everything_else_is_that_of_the_estimated_delay():

@@ -86,7 +86,7 @@ def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     if near is not None:
         try:
             return _fitted(problem, relation, rows, _descend(relation, rows, near, exact), exact)
-        except (ConvergenceError, FastPoleError):  # from other starts, then
+        except (ConvergenceError, FastPoleError):  # the starts below follow, whose failures are raised
             pass
     found: list[Descended] = []
     failure: ConvergenceError | FastPoleError | None = None

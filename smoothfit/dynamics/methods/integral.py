@@ -120,7 +120,7 @@ def _settled(problem: Problem, relation: Relation, rows: Rows) -> Solution:
     """The solution of weighted least squares with the smallest variance of noise, of those that several starts lead to."""
     try:
         first = [_ordinary(problem, relation, rows).theta]
-    except (ConvergenceError, IdentificationError):
+    except (ConvergenceError, IdentificationError):  # a start less
         first = []
     best: tuple[float, Solution] | None = None
     failure: SmoothfitError | None = None
@@ -187,7 +187,7 @@ def _long(problem: Problem) -> Fitted | None:
     rows = relation.rows(part.sample)
     try:
         start, weighted = settle(relation, partial(_weigh, relation, rows), [_ordinary(part, relation, rows).theta], "")
-    except SmoothfitError:
+    except SmoothfitError:  # by all rows instead, which raises what is wrong with them
         return None
     coordinates = coordinates_of(weighted.R, weighted.q, weighted.rest)
     if coordinates is None:
@@ -206,7 +206,7 @@ def _long(problem: Problem) -> Fitted | None:
 
     try:
         found, weighted = settle(relation, weigh, [start.theta], 'weights="ols"')
-    except np.linalg.LinAlgError:
+    except np.linalg.LinAlgError:  # sums of products that are singular to rounding: by all rows instead
         return None
     noise = noise_by_node(relation, sample, found.theta)
     sigma2 = _variance(relation, noise, sample)

@@ -174,7 +174,7 @@ def limit_of(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_
             return Limit(lower.equation, find(Search(model, sum_of_squares=search.sum_of_squares), lower, kept, zeros))
         except FastPoleError:
             return limit_of(search, lower, kept, zeros)
-    except (SmoothfitError, np.linalg.LinAlgError):
+    except (SmoothfitError, np.linalg.LinAlgError):  # no limit to compare with; what was found inside is a maximum nevertheless
         return None
 
 
@@ -340,7 +340,7 @@ def _near(
     try:
         model = StateSpace(part.equation, part.sample)
         optimum = find(Search(model, sum_of_squares=search.sum_of_squares), part, fixed, zeros)
-    except (SmoothfitError, np.linalg.LinAlgError):
+    except (SmoothfitError, np.linalg.LinAlgError):  # all rows have starts of their own, then
         return None
     variances = np.concatenate([optimum.q, optimum.sigma2])
     return None if optimum.is_exact or (np.delete(variances, list(zeros)) == 0).any() else (optimum.theta, variances)

@@ -65,7 +65,7 @@ def average_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
         variances = np.array([np.exp(rho) * unit, 1.0])
         try:
             terms = search.terms(theta, variances, slopes=True)
-        except (NumericalError, IdentificationError):
+        except (NumericalError, IdentificationError):  # no weight at ends of the range; an error between points of weight
             return np.nan
         count = terms.n_used - k
         of_variance = terms.of_variance[k:, k:] * np.outer(variances, variances)

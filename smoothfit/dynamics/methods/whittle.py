@@ -70,7 +70,7 @@ def estimate(problem: Problem) -> Fitted:
     if near is not None:
         try:
             return _fitted(problem, relation, rows, runs, _maximise(relation, runs, near))
-        except (ConvergenceError, FastPoleError):
+        except (ConvergenceError, FastPoleError):  # the starts below follow, whose failures are raised
             pass
     step = problem.sample.step
     assert step is not None
@@ -108,7 +108,7 @@ def _exact(problem: Problem, rows: Rows) -> Fitted | None:
         return None  # whatever the coefficients are
     try:
         found = arx.estimate(problem)
-    except SmoothfitError:
+    except SmoothfitError:  # the likelihood is then searched, and what has no maximum is an error
         return None
     residual = found.resid[rows.node, 0]
     if float(residual @ residual) > (EXACT * float(np.linalg.norm(rows.target))) ** 2:
