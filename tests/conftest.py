@@ -1,8 +1,5 @@
-import ctypes
 import math
 import os
-import subprocess
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -73,44 +70,6 @@ def wave():
     return sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(60), name="level") + sf.observe(
         t, np.cos(t) + 0.2 * rng.standard_normal(40), deriv=1, name="rate"
     )
-
-
-@pytest.fixture(scope="session")
-def quadruple(tmp_path_factory):
-    """The filter and smoother in quadruple precision: (rows, order, q, sigma2) -> (means, variances), terms.
-
-    Compiled here and nowhere else; tests that ask for it are marked `xdist_group("quadruple")`, so that one process does.
-    """
-    here = Path(__file__).parent
-    library = tmp_path_factory.mktemp("quadruple") / "kernels.so"
-    command = [os.environ.get("CXX", "c++"), "-std=c++17", "-O1", "-ffp-contract=off", "-DSMOOTHFIT_QUAD", "-shared", "-fPIC"]
-    paths = [f"-I{here.parent / 'smoothfit' / '_core'}", str(here / "reference" / "kernels.cpp"), "-o", str(library)]
-    try:
-        compiled = subprocess.run([*command, *paths], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no C++ compiler is at hand")
-    if compiled.returncode and "__float128" in compiled.stderr:
-        pytest.skip("the compiler has no __float128")
-    assert compiled.returncode == 0, compiled.stderr
-    function = ctypes.CDLL(str(library)).smooth_reference
-
-    def array(values, kind):
-        values = np.ascontiguousarray(values, kind)
-        return values, values.ctypes.data_as(ctypes.c_void_p)
-
-    def smooth(rows, order, q, sigma2):
-        kinds = (np.float64, np.uint8, np.uint8, np.float64, np.float64)
-        held = [array(values, kind) for values, kind in zip(rows, kinds, strict=True)]
-        variances, n = array(sigma2, np.float64), len(held[0][0])
-        moments, terms = np.empty(2 * n * order), np.empty(3)
-        places = [values.ctypes.data_as(ctypes.c_void_p) for values in (moments, terms)]
-        nodes = function(
-            ctypes.c_int64(n), *(p for _, p in held), order, ctypes.c_double(q), variances[1], ctypes.c_int64(len(sigma2)), *places
-        )
-        assert nodes > 0
-        return moments[: 2 * nodes * order].reshape(2, nodes, order), terms
-
-    return smooth
 
 
 class Dense:

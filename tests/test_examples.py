@@ -28,18 +28,31 @@ def test_quickstart_prints_what_rates_buy_and_draws(tmp_path):
     assert (tmp_path / "quickstart.png").stat().st_size > 50_000
 
 
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    """Executes all notebooks in one kernel: it takes longer to import what they share than to run most of them."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    for data in EXAMPLES.glob("*.csv"):
+        shutil.copy(data, folder)
+    client = NotebookClient(nbformat.v4.new_notebook(), timeout=300)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MPLBACKEND", raising=False)  # the notebook's own, whatever the environment asks for
+        with client.setup_kernel(cwd=str(folder)):
+            yield client
+
+
 @pytest.mark.slow
-@pytest.mark.xdist_group("kernels")  # one after the other: two processes may choose the same free port
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_notebooks_run_as_committed_with_their_pictures(path, tmp_path, monkeypatch):
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the notebook's own, whatever the environment asks for
+def test_notebooks_run_as_committed_with_their_pictures(path, client):
     committed = nbformat.read(path, as_version=4)
     assert pictures_of(committed) > 0
     assert all(cell.execution_count for cell in committed.cells if cell.cell_type == "code")
-    fresh = nbformat.read(path, as_version=4)
-    for data in EXAMPLES.glob("*.csv"):
-        shutil.copy(data, tmp_path)
-    NotebookClient(fresh, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    client.nb = fresh = nbformat.read(path, as_version=4)
+    client.reset_execution_trackers()
+    fresh.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # no name that another notebook left
+    for index, cell in enumerate(fresh.cells):
+        client.execute_cell(cell, index)
+    del fresh.cells[0]
     assert pictures_of(fresh) == pictures_of(committed)
     for text, expected in zip(texts_of(fresh), texts_of(committed), strict=True):
         assert NUMBER.sub("#", text).split() == NUMBER.sub("#", expected).split()

@@ -4,17 +4,60 @@
 oracle can reach.
 """
 
+import ctypes
+import os
+import subprocess
 from math import factorial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import smoothfit as sf
 from smoothfit._core import _kernels
+from smoothfit.markov.bandwidth import lost_accuracy
+from smoothfit.markov.rows import Rows
 
 ORDERS = (1, 2, 3, 4)
 MISSING = _kernels.MISSING
 
-needs_quadruple = pytest.mark.xdist_group("quadruple")
+
+@pytest.fixture(scope="module")
+def quadruple(tmp_path_factory):
+    """The filter and smoother in quadruple precision: (rows, order, q, sigma2) -> (means, variances), terms.
+
+    It takes seconds to compile, and all tests of a file run in one process: all that ask for it are here.
+    """
+    tests = Path(__file__).parents[1]
+    library = tmp_path_factory.mktemp("quadruple") / "kernels.so"
+    command = [os.environ.get("CXX", "c++"), "-std=c++17", "-O1", "-ffp-contract=off", "-DSMOOTHFIT_QUAD", "-shared", "-fPIC"]
+    paths = [f"-I{tests.parent / 'smoothfit' / '_core'}", str(tests / "reference" / "kernels.cpp"), "-o", str(library)]
+    try:
+        compiled = subprocess.run([*command, *paths], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no C++ compiler is at hand")
+    if compiled.returncode and "__float128" in compiled.stderr:
+        pytest.skip("the compiler has no __float128")
+    assert compiled.returncode == 0, compiled.stderr
+    function = ctypes.CDLL(str(library)).smooth_reference
+
+    def array(values, kind):
+        values = np.ascontiguousarray(values, kind)
+        return values, values.ctypes.data_as(ctypes.c_void_p)
+
+    def smooth(rows, order, q, sigma2):
+        kinds = (np.float64, np.uint8, np.uint8, np.float64, np.float64)
+        held = [array(values, kind) for values, kind in zip(rows, kinds, strict=True)]
+        variances, n = array(sigma2, np.float64), len(held[0][0])
+        moments, terms = np.empty(2 * n * order), np.empty(3)
+        places = [values.ctypes.data_as(ctypes.c_void_p) for values in (moments, terms)]
+        nodes = function(
+            ctypes.c_int64(n), *(p for _, p in held), order, ctypes.c_double(q), variances[1], ctypes.c_int64(len(sigma2)), *places
+        )
+        assert nodes > 0
+        return moments[: 2 * nodes * order].reshape(2, nodes, order), terms
+
+    return smooth
 
 
 def make_rows(kind, order, bandwidth, n, rng):
@@ -58,7 +101,6 @@ def grouped_rows(order, n=40, seed=0):
     return (rows[0], rows[1], group, *rows[3:]), q, np.array([0.5, 1.0, 4.0])
 
 
-@needs_quadruple
 @pytest.mark.parametrize("kind", ["irregular", "heteroscedastic", "clustered", "tied", "mixed"])
 @pytest.mark.parametrize("bandwidth", [0.01, 1.0, 1e3, 1e4])
 @pytest.mark.parametrize("order", ORDERS)
@@ -72,6 +114,22 @@ def test_posterior_keeps_its_digits(quadruple, order, bandwidth, kind):
     assert np.max(np.abs(_kernels.variances(order, result) / variance - 1)) < 1e-9
     likelihood = _kernels.likelihood(_kernels.WienerRows(*rows), order, np.array([q]), np.ones((1, 1)))[:, 0]
     np.testing.assert_allclose(likelihood, terms, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bandwidth", [1.0, 10.0, 100.0])
+@pytest.mark.parametrize("gap", [1e3, 1e5, 1e6, 1e7])
+@pytest.mark.parametrize("order", [2, 3, 4])
+def test_what_a_gap_costs_is_bounded(quadruple, order, gap, bandwidth):
+    rng = np.random.default_rng(0)
+    delta = rng.uniform(0.5, 1.5, 180)
+    delta[60::60] = gap
+    x, y = np.cumsum(delta) - delta[0], rng.standard_normal(180)
+    rows, q, sigma2 = Rows.of(sf.observe(x, y)), bandwidth ** (-2.0 * order), np.ones(1)
+    q *= rows.scale.x_unit ** (2 * order - 1)
+    (mean, variance), _ = quadruple((rows.delta, rows.deriv, rows.group, rows.y, rows.ratio), order, q, sigma2)
+    posterior = _kernels.smooth(rows.gaps, order, q, _kernels.filter(rows.checked, order, q, sigma2))
+    error = np.max(np.abs(posterior[:, :order] - mean) / np.sqrt(variance))
+    assert error < max(lost_accuracy(rows, order, q, sigma2), 1e-13)
 
 
 @pytest.mark.parametrize("count", [2, 8, 9, 17])

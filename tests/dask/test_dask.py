@@ -13,7 +13,7 @@ import smoothfit as sf
 import smoothfit.dask
 from smoothfit.errors import DataError, SpecificationError
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default"), pytest.mark.xdist_group("dask")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 RNG = np.random.default_rng(21)
 N, CURVES = 20, 30
 

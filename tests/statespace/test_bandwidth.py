@@ -2,10 +2,8 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit._core import _kernels
 from smoothfit.errors import NumericalError
-from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, effective_df, lost_accuracy
-from smoothfit.markov.rows import Rows
+from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, effective_df
 
 
 def resolution_of(seed, order=3):
@@ -65,20 +63,6 @@ def bursts(gap, n=60):
     delta[n::n] = gap
     x = np.cumsum(delta) - delta[0]
     return x, rng.standard_normal(3 * n)
-
-
-@pytest.mark.xdist_group("quadruple")
-@pytest.mark.parametrize("bandwidth", [1.0, 10.0, 100.0])
-@pytest.mark.parametrize("gap", [1e3, 1e5, 1e6, 1e7])
-@pytest.mark.parametrize("order", [2, 3, 4])
-def test_what_a_gap_costs_is_bounded(quadruple, order, gap, bandwidth):
-    x, y = bursts(gap)
-    rows, q, sigma2 = Rows.of(sf.observe(x, y)), bandwidth ** (-2.0 * order), np.ones(1)
-    q *= rows.scale.x_unit ** (2 * order - 1)
-    (mean, variance), _ = quadruple((rows.delta, rows.deriv, rows.group, rows.y, rows.ratio), order, q, sigma2)
-    posterior = _kernels.smooth(rows.gaps, order, q, _kernels.filter(rows.checked, order, q, sigma2))
-    error = np.max(np.abs(posterior[:, :order] - mean) / np.sqrt(variance))
-    assert error < max(lost_accuracy(rows, order, q, sigma2), 1e-13)
 
 
 def test_a_gap_that_would_cost_digits_is_refused():
