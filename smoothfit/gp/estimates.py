@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import framed
-from .._validation import FloatArray, check_level, frozen
+from .._validation import FloatArray, frozen
 from ..errors import IntegrationWarning, NumericalError
 from ..inference.marginal import HyperparameterPosterior, integrate
 from ..results import Results
 from ..results.integrated import Integrated
 from ..results.misfit import Misfit
-from ..results.parameters import quantile_of_parameter
 from .engine import DenseEngine
 from .fit import Fit
 from .kernels import Kernel
@@ -153,7 +152,6 @@ class Hyperparameters(Results, Integrated):
 
     @cached_property
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
-        """Of each of `params` its values (L,) at the nodes for a common factor of one, and the power of it."""
         rows, parameters = self.model.rows, self.model.parameters
         values, power = self.engine.values(self.parameter_posterior.theta), float(self.use_t)
         found = {}
@@ -185,14 +183,8 @@ class Hyperparameters(Results, Integrated):
         return self._hyperparameters
 
     @property
-    def _hyperparameters(self) -> pd.DataFrame:
-        import pandas as pd
-
-        posterior = self.parameter_posterior
-        if posterior.is_single:
-            return pd.DataFrame([{**self.params.to_dict(), "weight": 1.0}]).rename_axis("node")
-        columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes.items()}
-        return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
+    def _at_estimates(self) -> dict[str, float]:
+        return {str(name): float(value) for name, value in self.params.items()}
 
     def plot_hyperparameters(self, ax: Any = None) -> Any:
         """Draw the posterior of each of `params`: its weighted nodes, its estimate and its interval.
@@ -234,11 +226,9 @@ class Hyperparameters(Results, Integrated):
         >>> bool(interval[0] < 0.1 < interval[1])
         True
         """
-        frame, posterior = super().conf_int(alpha), self.parameter_posterior
-        if not posterior.is_single:
-            tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
-            for name, at_nodes in self._at_nodes.items():
-                frame.loc[name] = [quantile_of_parameter(posterior, *at_nodes, p) for p in tails]
+        frame = super().conf_int(alpha)
+        for name in self._at_nodes if self._is_integrated else ():
+            frame.loc[name] = self._interval_of(name, alpha)
         return frame
 
     @property

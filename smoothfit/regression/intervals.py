@@ -8,6 +8,7 @@ not that of the curve. Parameters of correlated errors are taken for known as we
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from ..results.curve import CurveResults
 from ..results.draws import N_MAXIMA, BandDraws, Indices, curve_draws
 from ..results.integrated import Integrated
 from ..results.mixtures import Mixture
-from ..results.parameters import quantile_of_parameter
 from ..results.prediction import CurvePrediction, Estimate
 from .band import BandRows, pack
 from .criteria import PREDICTION_CRITERIA
@@ -66,11 +66,6 @@ class Intervals(CurveResults, Integrated):
         return is_chosen or fit.cov_type != "bayesian" or fit.loss != "squares" or fit.active_rows is not None
 
     @property
-    def _is_integrated(self) -> bool:
-        """Whether anything is integrated out."""
-        return not self._conditions and not self.parameter_posterior.is_single
-
-    @property
     @framed
     def hyperparameters(self) -> pd.DataFrame:
         """Posterior of smoothing and SDs: a row for each weighted node, with estimates of the common scale there.
@@ -93,16 +88,9 @@ class Intervals(CurveResults, Integrated):
         return self._hyperparameters
 
     @property
-    def _hyperparameters(self) -> pd.DataFrame:
-        import pandas as pd
-
-        if not self._is_integrated:
-            sds = {f"sigma.{name}": sd for name, sd in self.sigma.items()}
-            row = dict(zip(self._names_of_weights, self._fit.lam.tolist(), strict=True)) | sds | self._sensed
-            return pd.DataFrame([row | {"weight": 1.0}]).rename_axis("node")
-        posterior = self.parameter_posterior
-        columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes().items()}
-        return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
+    def _at_estimates(self) -> dict[str, float]:
+        sds = {f"sigma.{name}": sd for name, sd in self.sigma.items()}
+        return dict(zip(self._names_of_weights, self._fit.lam.tolist(), strict=True)) | sds | self._sensed
 
     def hyperparameter_intervals(self, alpha: float = 0.05) -> pd.DataFrame:
         """Estimates of the smoothing and the SDs, with intervals of level 1 - alpha: quantiles of their posterior.
@@ -130,13 +118,10 @@ class Intervals(CurveResults, Integrated):
         """
         import pandas as pd
 
-        rows, tails, estimates = {}, (check_level(alpha) / 2, 1 - check_level(alpha) / 2), self._estimated
-        at_nodes = {} if self._conditions else self._at_nodes()
-        for name, estimate in estimates.items():
-            ends = [np.nan, np.nan]
-            if at_nodes and (self._is_integrated or at_nodes[name][1]):
-                ends = [quantile_of_parameter(self.parameter_posterior, *at_nodes[name], p) for p in tails]
-            rows[name] = [estimate, *ends]
+        rows, level = {}, check_level(alpha)
+        for name, estimate in self._estimated.items():
+            is_known = self._conditions or not (self._is_integrated or self._at_nodes[name][1])
+            rows[name] = [estimate, *([np.nan, np.nan] if is_known else self._interval_of(name, level))]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "ci_lower", "ci_upper"], dtype=np.float64)
 
     def plot_hyperparameters(self, ax: Any = None) -> Any:
@@ -190,8 +175,8 @@ class Intervals(CurveResults, Integrated):
             return {}
         return dict(zip(search.sensors.labels, search.sensors.numbers(search.minimum.theta).tolist(), strict=True))
 
+    @cached_property
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
-        """Of each weight and SD its values (L,) at the nodes for a common factor s^2 of one, and the power of s in it."""
         engine = self.engine
         log_tau, log_sigma2 = engine.logs(self.parameter_posterior.theta)
         scale = log_sigma2[:, :1] if engine.rows.unknown else 0.0  # lam weighs against the first unknown variance
@@ -239,7 +224,7 @@ class Intervals(CurveResults, Integrated):
         law = self._law(rows)
         if law is None or noise is None:
             return law, None
-        return law, law.with_noise(posterior.scale2 * self._at_nodes()[f"sigma.{noise}"][0] ** 2)
+        return law, law.with_noise(posterior.scale2 * self._at_nodes[f"sigma.{noise}"][0] ** 2)
 
     def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
         return self._laws_of(self._rows_at(points, deriv), noise) if len(points.coarse) else (None, None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._validation import FloatArray
+from .._validation import FloatArray, check_level
 from ..inference.engine import Engine
 from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
 from .mixtures import Mixture, mixture
+from .parameters import quantile_of_parameter
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Integrated:
@@ -33,6 +37,37 @@ class Integrated:
     def parameter_posterior(self) -> HyperparameterPosterior:
         """Posterior of what is estimated, as weighted nodes: what intervals, bands and draws integrate over."""
         return at_estimate(self.engine, self.theta_hat) if self._conditions else integrate(self.engine, self.theta_hat)
+
+    @property
+    def _is_integrated(self) -> bool:
+        """Whether anything is integrated out."""
+        return not self._conditions and not self.parameter_posterior.is_single
+
+    @property
+    def _at_estimates(self) -> dict[str, float]:
+        """Hyperparameters and SDs at the estimates."""
+        raise NotImplementedError
+
+    @cached_property
+    def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
+        """Of each of them its values (L,) at the nodes for a common factor s^2 of one, and the power of s in it."""
+        raise NotImplementedError
+
+    @property
+    def _hyperparameters(self) -> pd.DataFrame:
+        """A row for each node, with estimates of the common factor there; only the estimates if nothing is integrated."""
+        import pandas as pd
+
+        if not self._is_integrated:
+            return pd.DataFrame([self._at_estimates | {"weight": 1.0}]).rename_axis("node")
+        posterior = self.parameter_posterior
+        columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes.items()}
+        return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
+
+    def _interval_of(self, name: str, alpha: float) -> list[float]:
+        """Interval of level 1 - alpha of a positive hyperparameter: quantiles of its posterior."""
+        tail = check_level(alpha) / 2
+        return [quantile_of_parameter(self.parameter_posterior, *self._at_nodes[name], p) for p in (tail, 1 - tail)]
 
     def _law(self, functionals: Any) -> Mixture | None:
         """Law of functionals with the parameters integrated out; None if there is nothing to integrate."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import framed
-from .._validation import FloatArray, check_level
+from .._validation import FloatArray
 from ..inference.engine import Moments
 from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
@@ -18,7 +18,6 @@ from ..results.estimates import LEAST_FREE
 from ..results.integrated import Integrated
 from ..results.misfit import Misfit, Remedies, even_stretches, misfits_of
 from ..results.mixtures import critical_value, mixture
-from ..results.parameters import quantile_of_parameter
 from .checks import lacks_harmonics
 from .engine import StateSpaceEngine
 from .extent import power_of
@@ -124,16 +123,6 @@ class Estimated(CurveResults, Integrated):
         """
         return self._hyperparameters
 
-    @property
-    def _hyperparameters(self) -> pd.DataFrame:
-        import pandas as pd
-
-        posterior = self.parameter_posterior
-        if posterior.is_single:
-            return pd.DataFrame([self._positive | {"weight": 1.0}]).rename_axis("node")
-        columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes.items()}
-        return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
-
     def plot_hyperparameters(self, ax: Any = None) -> Any:
         """Draw the posterior of each estimated SD and hyperparameter: its weighted nodes, its estimate and its interval.
 
@@ -163,13 +152,11 @@ class Estimated(CurveResults, Integrated):
         return plot_nodes(self._hyperparameters, self.params[names], intervals, ax, self._is_positive[: len(names)])
 
     @property
-    def _positive(self) -> dict[str, float]:
-        """All SDs and hyperparameters at the estimates."""
+    def _at_estimates(self) -> dict[str, float]:
         return {f"sigma.{name}": sd for name, sd, _ in self.noise_sds} | self.fitted.posterior.hyperparameters
 
     @cached_property
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:
-        """Of each SD and hyperparameter its values (L,) at the nodes for a common factor of one, and the power of it."""
         engine: Any = self.engine
         nodes = [engine.at(theta) for theta in self.parameter_posterior.theta]
         powers = dict(zip(engine.coordinates, engine.powers.tolist(), strict=True))
@@ -205,9 +192,8 @@ class Estimated(CurveResults, Integrated):
                     half = critical_value(alpha, np.inf) * self.bse[name] / slope
                     frame.loc[name] = np.tanh(np.arctanh(self.params[name]) + np.array([-half, half]))
             return frame
-        tails = check_level(alpha) / 2, 1 - check_level(alpha) / 2
         for name in frame.index[: self._n_positive]:
-            frame.loc[name] = [quantile_of_parameter(posterior, *self._at_nodes[name], p) for p in tails]
+            frame.loc[name] = self._interval_of(name, alpha)
         if self.effect_names:
             engine: Any = self.engine
             effects = [engine.at(theta).effects for theta in posterior.theta]
