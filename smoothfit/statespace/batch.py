@@ -168,19 +168,7 @@ class Batch:
 
     def part(self, first: int, last: int) -> Batch:
         """Return curves first .. last - 1."""
-        rows, curves = slice(self.start[first], self.start[last]), slice(first, last)
-        return Batch(
-            self.curves[curves],
-            self.start[first : last + 1] - self.start[first],
-            self.x[rows],
-            self.delta[rows],
-            self.deriv[rows],
-            self.y[rows],
-            self.ratio[rows],
-            self.x_unit[curves],
-            self.y_unit[curves],
-            self.y_origin[curves],
-        )
+        return self._taken(slice(first, last), slice(self.start[first], self.start[last]))
 
     def chosen(self, kept: IntArray) -> Batch:
         """Return some of the curves."""
@@ -188,20 +176,13 @@ class Batch:
             return self
         is_kept = np.zeros(len(self), np.bool_)
         is_kept[kept] = True
-        rows = np.repeat(is_kept, self.counts)
-        start = np.concatenate([[0], np.cumsum(self.counts[kept])]).astype(np.int64)
-        return Batch(
-            self.curves[kept],
-            start,
-            self.x[rows],
-            self.delta[rows],
-            self.deriv[rows],
-            self.y[rows],
-            self.ratio[rows],
-            self.x_unit[kept],
-            self.y_unit[kept],
-            self.y_origin[kept],
-        )
+        return self._taken(kept, np.repeat(is_kept, self.counts))
+
+    def _taken(self, curves: Any, rows: Any) -> Batch:
+        """Some curves, and all of their rows."""
+        by_curve = {name: getattr(self, name)[curves] for name in ("curves", "x_unit", "y_unit", "y_origin")}
+        by_row = {name: getattr(self, name)[rows] for name in ("x", "delta", "deriv", "y", "ratio")}
+        return Batch(start=np.append(0, np.cumsum(self.counts[curves])), **by_curve, **by_row)
 
     @property
     def design_ratio(self) -> FloatArray:
