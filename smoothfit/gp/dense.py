@@ -13,15 +13,13 @@ Notation of Rasmussen & Williams (2006), sections 2.2, 2.7, 5.4 and 9.4:
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import cho_solve, lapack, solve_triangular
 from scipy.special import erf
 
-from .._validation import FloatArray
-from ..errors import DataError
+from .._validation import USABLE, FloatArray, available_memory, check_memory
 from .kernels import Kernel
 from .parameters import Parameters, Values
 from .pieces import Pieces, Singular
@@ -30,16 +28,7 @@ from .rows import Rows, mean_of_box, mean_terms
 from .terms import Axes, Geometry, axes_of, variance_at_zero
 
 SINGULAR = 4.0  # n eps, times this: a conditional variance, relative to the prior's, that is rounding
-ASSUMED_MEMORY = 8 * 2**30  # bytes, if the system does not report it
 CHUNK = 2**22  # numbers of one block of cross-covariances
-
-
-def physical_memory() -> int:
-    """Bytes of memory of this machine; 8 GiB if unknown."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return ASSUMED_MEMORY
 
 
 def matrices_held(parameters: Parameters) -> int:
@@ -48,16 +37,11 @@ def matrices_held(parameters: Parameters) -> int:
     return 12 + 2 * d + 2 * free
 
 
-def check_memory(n: int, n_matrices: int, what: str, remedy: str) -> None:
+def check_dense(n: int, n_matrices: int, what: str, remedy: str) -> None:
     """Raise before anything is allocated where dense matrices exceed the memory."""
-    memory = physical_memory()
-    needed = 8 * n_matrices * n * n
-    if needed > memory:
-        most = int(np.sqrt(memory / (8 * n_matrices)))
-        raise DataError(
-            f"{n} {what} need {n_matrices} dense matrices of {8 * n * n / 2**30:.3g} GiB each, and this machine has "
-            f"{memory / 2**30:.3g} GiB; at most {most} fit: {remedy}"
-        )
+    each = 8.0 * n_matrices
+    most = int(np.sqrt(USABLE * available_memory() / each))
+    check_memory(each * n**2, f"a covariance of {n} {what}, with {n_matrices} dense matrices,", f"at most {most} fit: {remedy}")
 
 
 def prior_block(kernel: Kernel, rows: Rows, values: Values, X: FloatArray, B: Axes) -> FloatArray:
@@ -184,12 +168,8 @@ class DenseLikelihood:
     has_hessian = True
 
     def __init__(self, rows: Rows, kernel: Kernel, parameters: Parameters):
-        check_memory(
-            len(rows),
-            matrices_held(parameters),
-            "observations",
-            "take fewer, or in one input a Matérn kernel, whose state-space route is linear in n",
-        )
+        remedy = "take fewer, or in one input a Matérn kernel, whose state-space route is linear in n"
+        check_dense(len(rows), matrices_held(parameters), "observations", remedy)
         self._rows = rows
         self._kernel = kernel
         self._parameters = parameters
@@ -327,7 +307,7 @@ class DensePosterior:
     def joint(self, X: FloatArray, entries: list[Axes]) -> FloatArray:
         """Covariances (m e, m e) between all entries at all points, the entries of a point together."""
         m, e, n = len(X), len(entries), len(self.rows)
-        check_memory(m * e, 4, "predicted numbers", "ask for fewer points at once")
+        check_dense(m * e, 4, "predicted numbers", "ask for fewer points at once")
         _, whitened, free = self._cross(X, entries)
         prior = np.empty((m, e, m, e))
         geometry = Geometry(self._kernel, X, X, self._values.length)

@@ -22,7 +22,7 @@ from ..errors import IdentificationError, NumericalError
 from ..markov.priors import Jump, Matern
 from ..markov.program import VALUE, Functionals, Processes, Program, Sums, compiled
 from ..observations.abscissa import Points
-from .dense import check_memory, terms_at
+from .dense import check_dense, terms_at
 from .kernels import Kernel
 from .parameters import Parameters, Values
 from .pieces import Pieces, Singular
@@ -201,7 +201,7 @@ class MarkovPosterior:
 
     def joint(self, X: FloatArray, entries: list[Axes]) -> FloatArray:
         """Covariances (m e, m e) between all entries at all points, the entries of a point together."""
-        check_memory(len(X) * len(entries), 4, "predicted numbers", "ask for fewer points at once")
+        check_dense(len(X) * len(entries), 4, "predicted numbers", "ask for fewer points at once")
         return self._covariance(*self._derivatives(X, entries))
 
     def _derivatives(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._entry import entry_point
 from .._log import logger
-from .._validation import check_order, shown, type_of
+from .._validation import check_choice, check_order, shown, type_of
 from ..errors import DataError, NumericalError, SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
@@ -64,8 +64,7 @@ class GaussianProcess:
     Raises
     ------
     DataError
-        Observations cannot be used as given, are too many for the memory or too few for what is to be estimated; an input is
-        constant.
+        Observations cannot be used as given, or are too few for what is to be estimated; an input is constant.
     SpecificationError
         `kernel` or `mean` is unknown; a slope is observed, but functions of the kernel have none (`Matern12`).
     IdentificationError
@@ -78,9 +77,8 @@ class GaussianProcess:
     one of several inputs, and may have no influence), noise SDs from 2^-17 to 1024 times the prior SD of what is observed.
 
     **Dense route.** Time O(n^3) and memory 8 M n^2 bytes with M = 12 + 2 d + 2 (number of free hyperparameters): some 20 matrices,
-    so that n = 2500 needs 1 GB and n = 10 000 needs 16 GB. If that exceeds the memory of the machine (8 GiB if the
-    system does not report it), a DataError names how many observations fit, before anything is allocated. Nothing is added to the
-    diagonal.
+    so that n = 2500 needs 1 GB and n = 10 000 needs 16 GB. If that exceeds 80 % of the available memory, a ResourceError names
+    how many observations fit, before anything is allocated. Nothing is added to the diagonal.
 
     **State-space route.** In one input a Matern process of smoothness p + 1/2 is a Markov process of p + 1 components. A Kalman
     filter and smoother give the same answer in O(n) time and memory, and keep the digits that a nearly singular covariance costs
@@ -110,9 +108,7 @@ class GaussianProcess:
     def __init__(self, X: Any, y: Any = None, kernel: Kernel | None = None, *, sd: Any = None, mean: str = "constant"):
         self.observations = _observations(X, y, sd)
         self.kernel = _kernel(kernel)
-        if mean not in MEANS:
-            raise SpecificationError(f"mean is {mean!r}; pass one of {', '.join(map(repr, MEANS))}")
-        self.mean = mean
+        self.mean = mean = check_choice(mean, "mean", MEANS)
         check_slopes(self.observations, self.kernel)
         self.rows = Rows.of(self.observations, self.kernel, mean)
         self.parameters = Parameters.of(self.rows, self.kernel)
@@ -154,8 +150,9 @@ class GaussianProcess:
         NumericalError
             The covariance of the observations is numerically singular.
         DataError
-            The observations follow the mean exactly, so that the amplitude is not identified; or they are too many for dense
-            algebra.
+            The observations follow the mean exactly, so that the amplitude is not identified.
+        ResourceError
+            The observations are too many for dense algebra.
         SpecificationError
             `route` or `n_starts` is unknown, or the kernel has no state-space form.
 
@@ -204,8 +201,7 @@ class GaussianProcess:
         return results
 
     def _route(self, route: str) -> str:
-        if route not in ROUTES:
-            raise SpecificationError(f"route is {route!r}; pass one of {', '.join(map(repr, ROUTES))}")
+        check_choice(route, "route", ROUTES)
         is_markov = self.kernel.markov_order is not None and len(self.inputs) == 1
         if route == "state_space" and not is_markov:
             raise SpecificationError(

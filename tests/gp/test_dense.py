@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit.errors import DataError, NumericalError
+from smoothfit import _validation
+from smoothfit.errors import DataError, NumericalError, ResourceError
 from smoothfit.gp import dense
 from smoothfit.gp.dense import DenseLikelihood
 from smoothfit.gp.markov import MarkovLikelihood
@@ -232,26 +233,18 @@ def test_too_many_readings_are_refused_before_anything_is_allocated(monkeypatch)
     rng = np.random.default_rng(0)
     X = rng.uniform(0, 1, (200_000, 2))
     model = sf.GaussianProcess(X, X[:, 0])
-    with pytest.raises(DataError, match=r"200000 observations need \d+ dense matrices of 298 GiB.*at most \d+ fit"):
+    with pytest.raises(ResourceError, match=r"200000 observations, with \d+ dense matrices.*at most \d+ fit"):
         model.fit()
     model = sf.GaussianProcess(X[:100], X[:100, 0] + 0.1 * rng.standard_normal(100), sf.gp.Matern52([1, 1], 1), sd=0.1)
     res = model.fit()
-    monkeypatch.setattr(dense, "physical_memory", lambda: 10_000)
-    with pytest.raises(DataError, match="at most 8 fit"):
+    monkeypatch.setattr(_validation, "UNQUESTIONED", 0)
+    for module in (_validation, dense):
+        monkeypatch.setattr(module, "available_memory", lambda: 12_500)
+    with pytest.raises(ResourceError, match="at most 8 fit"):
         model.fit()
-    with pytest.raises(DataError, match=r"100 predicted numbers.*fewer points"):
+    with pytest.raises(ResourceError, match=r"100 predicted numbers.*fewer points"):
         res.joint_covariance(X[:100])
     assert res.get_prediction(X[:1000]).se_mean.shape == (1000,)  # no covariance between points was asked for
-
-
-def test_physical_memory_is_assumed_where_the_system_does_not_tell(monkeypatch):
-    assert dense.physical_memory() > 2**28
-
-    def refuse(name):
-        raise ValueError(name)
-
-    monkeypatch.setattr(dense.os, "sysconf", refuse, raising=False)
-    assert dense.physical_memory() == 8 * 2**30
 
 
 def test_long_predictions_come_in_chunks(terrain, monkeypatch):
