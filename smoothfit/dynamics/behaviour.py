@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import framed
-from .._validation import FloatArray, check_finite, check_level, to_floats
+from .._validation import FloatArray, check_choice, check_finite, check_level, to_floats
 from ..errors import DataError, SpecificationError
 from ..results import Estimate
 from ..results.mixtures import critical_value
 from . import response
 from .estimates import Estimates
-from .frames import values_by_name
+from .frames import side_by_side, values_by_name
 from .posterior import Posterior
 from .relation import Relation
 
@@ -120,23 +120,16 @@ class Behaviour(Estimates):
             with np.errstate(invalid="ignore"):
                 return np.concatenate([nearest.real, np.abs(nearest.imag), size, -nearest.real / size])
 
-        value, cov = self._delta(table)
-        with np.errstate(invalid="ignore"):
-            se = np.sqrt(np.diag(cov))
-        half = critical_value(alpha, np.inf) * se
-        ends = np.array([value - half, value + half])
-        if self._posterior is not None:
-            ends = np.quantile(self._drawn(table), [alpha / 2, 1 - alpha / 2], axis=0)
+        found = self._with_interval(lambda theta, _: table(theta), alpha)
         columns: dict[str, FloatArray] = {}
         for i, name in enumerate(MODES):
-            parts = (part.reshape(4, -1)[i] for part in (value, se, *ends))
+            parts = (part.reshape(4, -1)[i] for part in found)
             columns |= dict(zip((name, f"se({name})", f"lower({name})", f"upper({name})"), parts, strict=True))
         return pd.DataFrame(columns, index=pd.RangeIndex(len(kept), name="mode"))
 
     def _drawn(self, function: Callable[[FloatArray], FloatArray]) -> FloatArray:
         """A function of the coefficients at draws of them, (draws, m), of a fit whose parameters are integrated."""
-        assert self._posterior is not None
-        return np.array([np.ravel(function(theta)) for theta in self._posterior.for_quantiles.theta])
+        return self._drawn_late(lambda theta, _: function(theta))
 
     def _drawn_late(self, function: Callable[[FloatArray, float], FloatArray]) -> FloatArray:
         """Likewise a function of the coefficients and of the delay."""
@@ -145,6 +138,15 @@ class Behaviour(Estimates):
         if delays is None:
             delays = np.full(len(theta), self.model.sample.delay)
         return np.array([np.ravel(function(*drawn)) for drawn in zip(theta, delays.tolist(), strict=True)])
+
+    def _with_interval(self, function: Callable[[FloatArray, float], FloatArray], alpha: float) -> tuple[FloatArray, ...]:
+        """A function of the coefficients and of the delay, its standard error, and the ends of its interval of level 1 - alpha."""
+        value, cov = self._delta_late(function)
+        se = np.sqrt(np.maximum(np.diag(cov), 0.0))  # below zero is rounding
+        if self._posterior is not None:
+            return value, se, *np.quantile(self._drawn_late(function), [alpha / 2, 1 - alpha / 2], axis=0)
+        half = critical_value(alpha, np.inf) * se
+        return value, se, value - half, value + half
 
     def _delta_late(self, function: Callable[[FloatArray, float], FloatArray]) -> tuple[FloatArray, FloatArray]:
         """A function of the coefficients and of the delay, and its covariance, as `_delta`."""
@@ -260,8 +262,7 @@ class Behaviour(Estimates):
 
         self._require_inputs("a gain")
         equation = self.model.equation
-        if method not in ("delta", "fieller"):
-            raise SpecificationError(f'method is {method!r}; pass "delta" or "fieller"')
+        check_choice(method, "method", ("fieller", "delta"))
         check_level(alpha)
         k, lags = len(equation.inputs), self._lags
         if 0 not in equation.derivatives:
@@ -371,22 +372,10 @@ class Behaviour(Estimates):
                 total += np.where((since >= 0)[:, None, None], reached, 0.0)
             return total.ravel()
 
-        value, cov = self._delta_late(responses)
-        se = np.sqrt(np.maximum(np.diag(cov), 0.0)).reshape(len(times), -1)
-        mean, z = value.reshape(len(times), -1), critical_value(alpha, np.inf)
-        lower, upper = mean - z * se, mean + z * se
-        if self._posterior is not None:
-            lower, upper = np.quantile(self._drawn_late(responses), [alpha / 2, 1 - alpha / 2], axis=0).reshape(2, *mean.shape)
-        several = mean.shape[1] > 1
-        names = self._pairs
-        parts = {
-            name: pd.DataFrame(
-                {"mean": mean[:, j], "se": se[:, j], "lower": lower[:, j], "upper": upper[:, j]},
-                index=pd.Index(times, name=self.model.sample.t_name),
-            )
-            for j, name in enumerate(names)
-        }
-        return pd.concat(parts, axis=1) if several else parts[names[0]]
+        found = [part.reshape(len(times), -1).T for part in self._with_interval(responses, alpha)]
+        index, labels = pd.Index(times, name=self.model.sample.t_name), ("mean", "se", "lower", "upper")
+        columns = zip(self._pairs, *found, strict=True)
+        return side_by_side({name: pd.DataFrame(dict(zip(labels, own, strict=True)), index=index) for name, *own in columns})
 
     def steady_state(self, u: Any = None) -> Estimate | list[Estimate]:
         """Where y converges to if the inputs stay at u, with its standard error.

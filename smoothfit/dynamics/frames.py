@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from .._frames import table_of
 from .._validation import FloatArray, check_finite, to_floats, to_numbers
 from ..errors import DataError, SpecificationError
 from .sample import Sample
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class MakesInputs(Protocol):
@@ -95,6 +98,13 @@ def column_of(columns: Mapping[str, Any], name: str, argument: str, wanted: Any)
             "columns that the fit takes, or arrays"
         )
     return columns[name]
+
+
+def side_by_side(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of outputs or pairs under their names; one alone as it is."""
+    import pandas as pd
+
+    return pd.concat(parts, axis=1) if len(parts) > 1 else next(iter(parts.values()))
 
 
 def values_by_name(names: tuple[str, ...], u: Any) -> FloatArray:

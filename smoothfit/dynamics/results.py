@@ -24,7 +24,7 @@ from . import response
 from .centring import centred
 from .curve import DynamicsCurve
 from .diagnostics import coherence, noise_variance_from_lags
-from .frames import inputs_of, times_and_inputs, times_of, vector_of_times
+from .frames import inputs_of, side_by_side, times_and_inputs, times_of, vector_of_times
 from .late import LATE
 from .likelihood import StateSpace
 from .methods import METHODS
@@ -249,8 +249,6 @@ class DynamicsResults(Smoothed):
         >>> forecast["mean"].round(1).tolist()  # close to the gain, 2
         [2.0, 2.0]
         """
-        import pandas as pd
-
         sample, equation = self.model.sample, self.model.equation
         t, u = times_and_inputs(self.model, t, u)
         times = vector_of_times(self.model, t)
@@ -264,7 +262,7 @@ class DynamicsResults(Smoothed):
         inputs = inputs_of(self.model, u, len(times))
         wide, ahead = gone_on(sample, index, times, inputs, equation.intersample)
         parts = {name: self._prediction(wide, ahead, times, 0, i).summary_frame(alpha) for i, name in enumerate(equation.outputs)}
-        return pd.concat(parts, axis=1) if len(parts) > 1 else next(iter(parts.values()))
+        return side_by_side(parts)
 
     def simulate(self, u: Any = None, t: Any = None, initial: Any = None, *, noise: bool = False, rng: Any = None) -> FloatArray:
         """Solve the fitted equation.

@@ -15,9 +15,9 @@ from .._frames import framed
 from .._validation import FloatArray, check_finite, to_floats
 from ..errors import DataError, SpecificationError
 from ..results import Estimate
-from ..results.mixtures import critical_value
 from . import response
 from .behaviour import Behaviour, unbounded
+from .frames import side_by_side
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,16 +243,10 @@ class Transfer(Behaviour):
             later = (delay - self.model.sample.delay) * frequencies[:, None]
             return np.concatenate([change.real.ravel(), (change.imag - later).ravel()])
 
-        se = np.sqrt(np.diag(self._delta_late(relative)[1]))
-        half = critical_value(alpha, np.inf) * se
-        lower, upper = -half, half
-        if self._posterior is not None:
-            lower, upper = np.quantile(self._drawn_late(relative), [alpha / 2, 1 - alpha / 2], axis=0)
+        _, *spread = self._with_interval(relative, alpha)
         size, delay = np.abs(center), self.model.sample.delay * frequencies[:, None]
         phase = np.degrees(np.unwrap(np.angle(center * np.exp(1j * delay)), axis=0) - delay)
-        (se_log, se_angle), (low_log, low_angle), (high_log, high_angle) = (
-            np.reshape(part, (2, *center.shape)) for part in (se, lower, upper)
-        )
+        (se_log, se_angle), (low_log, low_angle), (high_log, high_angle) = (np.reshape(part, (2, *center.shape)) for part in spread)
         columns = {
             "magnitude": size,
             "se(magnitude)": size * se_log,
@@ -264,11 +258,8 @@ class Transfer(Behaviour):
             "upper(phase)": phase + np.degrees(high_angle),
         }
         index = pd.Index(frequencies, name="w")
-        parts = {
-            name: pd.DataFrame({key: value[:, k] for key, value in columns.items()}, index=index)
-            for k, name in enumerate(self._pairs)
-        }
-        return pd.concat(parts, axis=1) if len(parts) > 1 else next(iter(parts.values()))
+        of_pair = ({key: value[:, k] for key, value in columns.items()} for k in range(len(self._pairs)))
+        return side_by_side({name: pd.DataFrame(own, index=index) for name, own in zip(self._pairs, of_pair, strict=True)})
 
     def _at_frequencies(self, w: FloatArray, theta: FloatArray) -> npt.NDArray[Any]:
         """Complex responses (n, pairs) of the outputs to recorded inputs, their lags and delay included."""
