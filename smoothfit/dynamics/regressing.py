@@ -87,6 +87,12 @@ def polynomial(psi: FloatArray, order: int) -> FloatArray:
     return np.concatenate([[1.0], -psi[:order]])
 
 
+def stable(A: FloatArray) -> FloatArray:
+    """A(L) with the roots of growing solutions inverted."""
+    roots = np.roots(A)
+    return np.asarray(np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots))))
+
+
 def impulses(rows: Rows, count: int) -> FloatArray:
     """Ones at the first `count` rows of each run, a column each: (r, runs count)."""
     firsts = run_starts(rows.run)

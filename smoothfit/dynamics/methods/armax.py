@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..._validation import FloatArray
-from ...errors import ConvergenceError, SmoothfitError, SpecificationError
+from ..._validation import FloatArray, check_choice
+from ...errors import ConvergenceError, SmoothfitError
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..regressing import (
     LONG,
@@ -35,11 +35,13 @@ from ..regressing import (
     fitted_regression,
     impulses,
     of_first_rows,
+    polynomial,
     process_gain,
     relation_of,
     require_memory_loss,
     run_starts,
     search_starts,
+    stable,
     unrestricted,
 )
 from ..relation import FASTEST, FURTHEST, Relation, Rows
@@ -77,9 +79,7 @@ class Descended(NamedTuple):
 
 def estimate(problem: Problem, presample: str = "exact") -> Fitted:
     """Maximum likelihood over theta and v (innovations before each run: `presample` "exact" or "zero")."""
-    if presample not in ("exact", "zero"):
-        raise SpecificationError(f'presample is {presample!r}; pass "exact" or "zero"')
-    exact = presample == "exact"
+    exact = check_choice(presample, "presample", ("exact", "zero")) == "exact"
     require_memory_loss(problem, "armax")
     relation, rows = relation_of(problem)
     near = _near(problem, relation)
@@ -127,7 +127,7 @@ def _near(problem: Problem, relation: Relation) -> FloatArray | None:
 
 def _start_of(relation: Relation, found: Fitted) -> FloatArray:
     """(theta, v) of an estimate by another method."""
-    A = np.concatenate([[1.0], -relation.psi(found.theta)[: relation.order]])
+    A = polynomial(relation.psi(found.theta), relation.order)
     process, observed = float(found.q[0]) * process_gain(relation, found.theta), float(found.sigma2[0] * (A @ A))
     return np.append(found.theta, process / (process + observed) if process + observed > 0 else 1.0)
 
@@ -150,11 +150,9 @@ def moving_average(relation: Relation, theta: FloatArray, v: float) -> FloatArra
     d = relation.discrete(theta)
     T = d.T[0]
     phi, first = relation.polynomial(T)
-    A = np.concatenate([[1.0], -phi])
+    A = polynomial(phi, m)
     if v == 0:
-        roots = np.roots(A)
-        grows = np.abs(roots) > 1
-        return np.real(np.poly(np.where(grows, 1 / roots.conj(), roots)))[1:] if grows.any() else -phi
+        return stable(A)[1:] if (np.abs(np.roots(A)) > 1).any() else -phi
     Q = v / sum(float(row @ d.Q[0, 0] @ row) for row in first) * d.Q[0, 0]
     if v == 1:
         return np.append(_exact_readings(first, Q), 0.0)
@@ -437,7 +435,7 @@ def _noises(relation: Relation, x: FloatArray, log_variance: float) -> FloatArra
     """Q and sigma of theta, v and the innovations' log variance."""
     theta, v = x[:-1], x[-1]
     C = np.concatenate([[1.0], moving_average(relation, theta, v)])
-    A = np.concatenate([[1.0], -relation.psi(theta)[: relation.order]])
+    A = polynomial(relation.psi(theta), relation.order)
     total = np.exp(log_variance) * (C @ C)
     return np.array([total * v / process_gain(relation, theta), np.sqrt(total * (1 - v) / (A @ A))])
 

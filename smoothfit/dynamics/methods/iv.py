@@ -34,6 +34,7 @@ from ..regressing import (
     relation_of,
     run_starts,
     search_starts,
+    stable,
 )
 from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
 from ..scoring import agree
@@ -120,22 +121,16 @@ def _response(rows: Rows, first: npt.NDArray[np.int64], m: int, A: FloatArray) -
     return filtered(part, impulses(part, m), A)
 
 
-def _stable(psi: FloatArray, m: int) -> FloatArray:
-    """A(L) with the roots of growing solutions inverted."""
-    roots = np.roots(polynomial(psi, m))
-    return np.asarray(np.real(np.poly(np.where(np.abs(roots) > 1, 1 / np.conj(roots), roots))))
-
-
 def _iterate(relation: Relation, rows: Rows, theta: FloatArray, patience: int) -> Settled:
     m = relation.order
     longest = relation.step * float(np.bincount(rows.run).max())
     for _ in range(patience):
         psi = relation.psi(theta)
-        stable = _stable(psi, m)
-        first = early(rows, stable)
-        response = np.linalg.qr(_response(rows, first, m, stable))[0]
+        denominator = stable(polynomial(psi, m))
+        first = early(rows, denominator)
+        response = np.linalg.qr(_response(rows, first, m, denominator))[0]
         lags, design, target = (
-            filtered(rows, columns, stable) for columns in (_solution(relation, rows, psi), rows.design, rows.target)
+            filtered(rows, columns, denominator) for columns in (_solution(relation, rows, psi), rows.design, rows.target)
         )
         for columns in (lags, design, target):
             columns[first] -= response @ (response.T @ columns[first])
@@ -176,7 +171,9 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, settled: Settled) 
         sigma2, q = noises_at(problem, theta)
     except (ConvergenceError, NumericalError) as error:
         raise ConvergenceError(f'the noise of the residuals cannot be estimated ({error}); use method="kalman"') from error
-    middle = of_both_noises(relation, rows, theta, _stable(relation.psi(theta), relation.order), instruments, (sigma2, q))
+    middle = of_both_noises(
+        relation, rows, theta, stable(polynomial(relation.psi(theta), relation.order)), instruments, (sigma2, q)
+    )
     return replace(
         base,
         cov=bread @ middle @ bread.T,

@@ -23,14 +23,13 @@ from ...errors import ConvergenceError, NumericalError, SmoothfitError
 from ..fast import FAST, FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..hidden import MOST_STARTS, ROWS, pole_starts
 from ..likelihood import StateSpace, Terms
+from ..regressing import of_first_rows
 from ..sample import Sample
 from ..scoring import MANY, Followed, Optimum, Search, agree
 from ..specification import Equation, Known
 from ..start import series_starts, starts
 from .base import Fitted, Method, Problem, RowScores, check_enough
 
-PART = 10_000  # rows that determine where the search of ever longer samples starts
-VERY_LONG = 50_000  # rows, from which they do
 LONG = 5_000  # rows, beyond which one start that leads to a maximum is enough
 RATIOS = 10.0 ** np.arange(-6, 5, 2)  # of the variances that process and observations add over a step, at which a search may start
 UNTRUSTED = 1e4  # times the noise variance of a series that a start does not trust
@@ -225,13 +224,12 @@ def _search(
     sample = problem.sample
     failure: Exception | None = None
     found: list[Followed] = []
-    if len(sample) >= VERY_LONG:
-        near = _near(search, problem, fixed, zeros)
-        if near is not None:
-            try:
-                return search.certified(_scanned(search, search.follow(*near, fixed), fixed, n_theta)), None, True
-            except FAILURES as error:
-                failure = error
+    near = _near(search, problem, fixed, zeros)
+    if near is not None:
+        try:
+            return search.certified(_scanned(search, search.follow(*near, fixed), fixed, n_theta)), None, True
+        except FAILURES as error:
+            failure = error
     candidates = _at_poles(search, problem, zeros) if equation.hidden else []
     for theta, noises in _guesses(model, problem):
         here = [(search.value(theta, variances), theta, variances) for variances in _ratios(model, noises, zeros)]
@@ -335,15 +333,17 @@ def _ratios(model: StateSpace, noises: list[tuple[float, FloatArray]], zeros: tu
 def _near(
     search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]
 ) -> tuple[FloatArray, FloatArray] | None:
-    """The maximum on the first rows; None if they have none inside, or do not determine all coefficients."""
-    part = Problem(problem.equation, problem.sample.head(PART))
-    try:
+    """The maximum on the first rows of a long sample; None if they have none inside, or do not determine all coefficients."""
+
+    def best(part: Problem) -> Optimum:
         model = StateSpace(part.equation, part.sample)
-        optimum = find(Search(model, sum_of_squares=search.sum_of_squares), part, fixed, zeros)
-    except (SmoothfitError, np.linalg.LinAlgError):  # all rows have starts of their own, then
+        return find(Search(model, sum_of_squares=search.sum_of_squares), part, fixed, zeros)
+
+    optimum = of_first_rows(problem, best)
+    if optimum is None or optimum.is_exact:
         return None
     variances = np.concatenate([optimum.q, optimum.sigma2])
-    return None if optimum.is_exact or (np.delete(variances, list(zeros)) == 0).any() else (optimum.theta, variances)
+    return None if (np.delete(variances, list(zeros)) == 0).any() else (optimum.theta, variances)
 
 
 def _scanned(search: Search, found: Followed, fixed: np.typing.NDArray[np.bool_], n_theta: int) -> Followed:
