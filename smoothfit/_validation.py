@@ -339,8 +339,10 @@ def check_order(value: Any, argument: str, lowest: int, highest: int) -> int:
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """Return one of some words."""
-    if value not in choices:
-        raise SpecificationError(f"{name} is {value!r}; pass {' or '.join(map(repr, choices))}")
+    if not isinstance(value, str) or value not in choices:
+        words = list(map(repr, choices))
+        listed = " or ".join(words) if len(words) < 3 else f"one of {', '.join(words)}"
+        raise SpecificationError(f"{name} is {shown(value)}; pass {listed}")
     return str(value)
 
 

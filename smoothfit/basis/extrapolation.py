@@ -19,8 +19,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray, first_index, shown
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray, check_choice, first_index
+from ..errors import DataError
 
 MODES = ("error", "polynomial", "linear", "constant", "zero", "nan", "periodic")
 OF_DERIVATIVE = {"linear": "constant", "constant": "zero"}  # the others stay
@@ -29,9 +29,7 @@ OF_ANTIDERIVATIVE = {"constant": "linear", "zero": "constant", "linear": "error"
 
 def check_mode(mode: object) -> str:
     """Return the name of an extrapolation."""
-    if not isinstance(mode, str) or mode not in MODES:
-        raise SpecificationError(f"extrapolate is {shown(mode)}; pass one of {', '.join(map(repr, MODES))}")
-    return str(mode)
+    return check_choice(mode, "extrapolate", MODES)
 
 
 def outside_error(x: FloatArray, i: int, domain: tuple[float, float], argument: str = "x") -> DataError:

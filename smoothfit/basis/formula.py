@@ -25,7 +25,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 
 from .._frames import library_of
-from .._validation import Frozen, described, shown
+from .._validation import Frozen, check_choice, described, shown
 from ..errors import DataError, SmoothfitError, SpecificationError
 from .base import Basis
 from .transforms import TRANSFORMS, bpoly, bsp, csp, isp, msp, nsp, psp
@@ -180,8 +180,7 @@ class DesignSpec(Frozen):
                [1. , 0.5, 0.5]])
         """
         _check_columns(data)
-        if not isinstance(na_action, str) or na_action not in ("drop", "raise"):
-            raise SpecificationError(f"na_action is {shown(na_action)}; pass 'drop' or 'raise'")
+        check_choice(na_action, "na_action", ("drop", "raise"))
         try:
             if _import(self.engine) == "patsy":
                 import patsy

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._entry import entry_point, warn
 from .._log import logger
-from .._validation import check_order
+from .._validation import check_choice, check_order
 from ..errors import BiasWarning, IntegrationWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise
 from .cancellation import unidentified
@@ -509,6 +509,4 @@ def input_orders(given: Any, sample: Sample, order: int, hidden: int) -> tuple[i
 
 def check_method(method: Any) -> Method:
     """The method of a name."""
-    if not isinstance(method, str) or method not in METHODS:
-        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(METHODS)}")
-    return METHODS[method]
+    return METHODS[check_choice(method, "method", tuple(METHODS))]

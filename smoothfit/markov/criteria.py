@@ -33,8 +33,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
-from ..errors import SpecificationError
+from .._validation import FloatArray, check_choice
 from ..inference.newton import corrected_akaike, differenced, generalized_cross_validation
 from .bandwidth import Resolution
 from .kernels import Terms, gradient_terms, residual_terms, second_terms, terms
@@ -371,7 +370,4 @@ def likelihood_of(method: str) -> type[Likelihood]:
 
 def check_method(method: object) -> str:
     """Return the name of a criterion."""
-    methods = (*LIKELIHOODS, *PREDICTION_CRITERIA)
-    if not isinstance(method, str) or method.lower() not in methods:
-        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, methods))}")
-    return method.lower()
+    return check_choice(method.lower() if isinstance(method, str) else method, "method", (*LIKELIHOODS, *PREDICTION_CRITERIA))

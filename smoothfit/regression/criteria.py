@@ -28,8 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray
-from ..errors import SpecificationError
+from .._validation import FloatArray, check_choice
 from ..inference.newton import corrected_akaike, differenced, generalized_cross_validation
 from .band import Solution
 from .system import System
@@ -334,6 +333,4 @@ def residual_terms(system: System, solution: Solution, log_sigma2: FloatArray) -
 
 def check_method(method: object) -> str:
     """Return the name of a criterion."""
-    if not isinstance(method, str) or method.lower() not in METHODS:
-        raise SpecificationError(f"method is {method!r}; pass one of {', '.join(map(repr, METHODS))}")
-    return method.lower()
+    return check_choice(method.lower() if isinstance(method, str) else method, "method", METHODS)

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.sparse import csr_array
 
-from .._validation import FloatArray
+from .._validation import FloatArray, check_choice
 from ..errors import SpecificationError
 from .band import BandRows, Solution, forms, pack, solve_factor, solve_gram, solve_transposed
 from .products import ProductRows
@@ -119,8 +119,7 @@ def covariance_of(solution: Solution, columns: csr_array | None) -> Covariance:
 
 def check_cov_type(cov_type: object, options: dict[str, Any]) -> str:
     """Return the name of a covariance; refuse options that do not belong to it."""
-    if cov_type not in COV_TYPES:
-        raise SpecificationError(f"cov_type is {cov_type!r}; pass one of {', '.join(map(repr, COV_TYPES))}")
+    check_choice(cov_type, "cov_type", COV_TYPES)
     wanted = {"HAC": {"maxlags", "use_correction"}, "cluster": {"groups", "use_correction"}}.get(str(cov_type), set())
     unknown = set(options) - wanted
     if unknown:

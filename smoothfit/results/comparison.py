@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._entry import entry_point
+from .._validation import check_choice
 from ..errors import SpecificationError
 from .estimates import Results
 
@@ -57,8 +58,7 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
     """
     import pandas as pd
 
-    if by not in CRITERIA:
-        raise SpecificationError(f"by is {by!r}; pass one of {', '.join(map(repr, CRITERIA))}")
+    check_choice(by, "by", CRITERIA)
     if not fits:
         raise SpecificationError("fits is empty; pass {name: results}")
     for name, fit in fits.items():

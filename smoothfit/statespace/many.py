@@ -17,7 +17,7 @@ from .._entry import entry_point, warn
 from .._frames import framed
 from .._html import html_of
 from .._progress import progress_bar
-from .._validation import FloatArray, Zone, check_level, check_memory, check_order, is_dask
+from .._validation import FloatArray, Zone, check_choice, check_level, check_memory, check_order, is_dask
 from ..errors import DataError, RoughnessWarning, SpecificationError, UnknownNameError
 from ..markov.process import Prior, check_readable
 from ..observations import Observations, derivative_label
@@ -488,8 +488,7 @@ def fit_curves(
     if is_dask(data):
         raise DataError("data is a Dask frame; use smoothfit.dask.fit_curves, which fits its partitions side by side")
     order = check_order(order, "order", 1, HIGHEST_ORDER)
-    if smoothing not in SMOOTHING:
-        raise SpecificationError(f"smoothing is {smoothing!r}; pass one of {', '.join(map(repr, SMOOTHING))}")
+    check_choice(smoothing, "smoothing", SMOOTHING)
     from ..markov.criteria import check_method
 
     method = check_method(method)

@@ -52,7 +52,7 @@ def test_bad_input_is_refused_with_the_way_out(arguments, options, error, words)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "ols"}, "method is 'ols'; pass one of kalman"),
+        ({"method": "ols"}, "method is 'ols'; pass one of 'kalman'"),
         ({"method": "arx", "cov_type": "sandwich"}, "cov_type"),
         ({"method": "arx", "cov_type": "cluster"}, "groups="),
         ({"method": "integral", "weights": "wls"}, "weights"),

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..._validation import FloatArray
+from ..._validation import FloatArray, check_choice
 from ...errors import DataError, SpecificationError
 from ..covariances import COV_TYPES, ROW_BY_ROW, sandwich_cov
 from ..sample import REGULAR, Sample
@@ -112,8 +112,7 @@ class Fitted:
         """The covariance of (theta, noise) of a type, and its name; None for the method's own."""
         if cov_type is None or cov_type == self.cov_type:
             return self.cov_type, self.cov
-        if cov_type not in COV_TYPES:
-            raise SpecificationError(f"cov_type is {cov_type!r}; pass one of {', '.join(COV_TYPES)}")
+        check_choice(cov_type, "cov_type", COV_TYPES)
         if cov_type in ("nonrobust", "oim", "eiv", "bootstrap"):
             raise SpecificationError(
                 f'cov_type="{cov_type}" is not available for this method; use cov_type="{self.cov_type}", "robust", "HAC", '

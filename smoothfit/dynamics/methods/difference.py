@@ -14,7 +14,7 @@ import numpy.typing as npt
 import statsmodels.api as sm
 
 from ..._entry import warn
-from ..._validation import FloatArray
+from ..._validation import FloatArray, check_choice
 from ...errors import BiasWarning, DataError, IdentificationError, SpecificationError
 from ..diagnostics import noise_variance_from_lags
 from ..regressing import gaussian_llf
@@ -57,9 +57,7 @@ def estimate(problem: Problem, scheme: str | None = None) -> Fitted:
     """OLS of the difference quotient; `scheme` "forward" or "central" (default: forward for order one)."""
     equation, sample = problem.equation, problem.sample
     m = equation.order
-    scheme = scheme or ("forward" if m == 1 else "central")
-    if scheme not in ("forward", "central"):
-        raise SpecificationError(f'scheme is {scheme!r}; pass "forward" or "central"')
+    scheme = check_choice(scheme or ("forward" if m == 1 else "central"), "scheme", ("forward", "central"))
     h = sample.step
     if h is None and (scheme, m) != ("forward", 1):
         raise SpecificationError(
