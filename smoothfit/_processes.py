@@ -23,15 +23,18 @@ class Worker(NamedTuple):
 
 
 def in_processes(work: Callable[[Any, Item], Result], shared: Any, items: Iterable[Item], n_jobs: int) -> Generator[Result]:
-    """Yield work(shared, item) of each item, in order, computed by n_jobs processes; `shared` is sent once.
+    """Yield work(shared, item) of each item, in order, computed by n_jobs processes, or here if n_jobs is one.
 
-    The processes are killed as soon as the iterator ends, whatever ends it.
+    `shared` is sent once. The processes are killed as soon as the iterator ends, whatever ends it.
 
     Raises
     ------
     ResourceError
         A process was killed.
     """
+    if n_jobs == 1:
+        yield from (work(shared, item) for item in items)
+        return
     workers = []
     try:
         for _ in range(n_jobs):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from .._processes import in_processes
 from .._progress import progress_bar
-from .._validation import FloatArray, check_memory, check_order, check_rng
+from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng
 from ..errors import ConvergenceError, SmoothfitError, SmoothfitWarning, SpecificationError
 from . import response
 from .estimation import estimate
@@ -29,8 +28,7 @@ def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: 
     import pandas as pd
 
     size, n_jobs = check_order(size, "size", 2, 10**7), check_order(n_jobs, "n_jobs", 1, 1024)
-    if kind not in ("parametric", "block"):
-        raise SpecificationError(f'kind is {kind!r}; pass "parametric" or "block"')
+    check_choice(kind, "kind", ("parametric", "block"))
     if results.model.equation.terms:
         raise SpecificationError('the bootstrap needs a linear equation; this one has nonlinear terms: use cov_type="robust"')
     if not results.model.sample.reads_values_only:
@@ -38,10 +36,10 @@ def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: 
     check_memory(size * (16.0 * len(results.params) + OF_DRAW), f"a bootstrap of size = {size}", "lower size")
     seeds = check_rng(rng).integers(2**63, size=size)
     draw = _parametric if kind == "parametric" else _block
-    problem, method, options = results.model.problem, results.method, results.options
+    fit: Refitted = results.model.problem, results.method, results.options
     samples = (draw(results, seed) for seed in seeds)
     found: list[FloatArray | None] = []
-    with progress_bar(progress, size, "fit") as advance, closing(_refits((problem, method, options), samples, n_jobs)) as refits:
+    with progress_bar(progress, size, "fit") as advance, closing(in_processes(_refit, fit, samples, n_jobs)) as refits:
         for params in refits:
             found.append(params)
             advance(1)
@@ -53,15 +51,6 @@ def bootstrap(results: DynamicsResults, size: int, kind: str, rng: Any, n_jobs: 
         )
     table = pd.DataFrame(np.array(kept), columns=results.params.index)
     return Bootstrap(results.params, table, len(results.fitted.theta), size - len(kept))
-
-
-def _refits(fit: Refitted, samples: Iterator[FloatArray], n_jobs: int) -> Generator[FloatArray | None]:
-    if n_jobs > 1:
-        with closing(in_processes(_refit, fit, samples, n_jobs)) as refits:
-            yield from refits
-        return
-    for y in samples:
-        yield _refit(fit, y)
 
 
 def _refit(fit: Refitted, y: FloatArray) -> FloatArray | None:

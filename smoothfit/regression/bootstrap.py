@@ -20,7 +20,7 @@ from .._entry import entry_point
 from .._html import html_of
 from .._processes import in_processes
 from .._progress import progress_bar
-from .._validation import FloatArray, Frozen, check_level, check_memory, check_order, check_rng, frozen
+from .._validation import FloatArray, Frozen, check_choice, check_level, check_memory, check_order, check_rng, frozen
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
 from ..results.mixtures import critical_value
 from .band import BandRows
@@ -318,14 +318,8 @@ def _linear(job: Job, sources: Iterator[np.random.Generator]) -> Generator[list[
 
 def _refitted(job: Job, sources: Iterator[np.random.Generator], size: int, n_jobs: int) -> Generator[list[Any]]:
     """Draws that are fitted one by one."""
-    if n_jobs == 1:
-        for rng in sources:
-            yield [_draw(job, rng)]
-        return
-    length = max(1, min(size // (CHUNKS * n_jobs), LINEAR_CHUNK))
-    chunks = iter(lambda: list(islice(sources, length)), [])
-    with closing(in_processes(_drawn, job, chunks, n_jobs)) as steps:
-        yield from steps
+    length = 1 if n_jobs == 1 else max(1, min(size // (CHUNKS * n_jobs), LINEAR_CHUNK))
+    return in_processes(_drawn, job, iter(lambda: list(islice(sources, length)), []), n_jobs)
 
 
 def _drawn(job: Job, sources: list[np.random.Generator]) -> list[Any]:
@@ -440,8 +434,7 @@ def job_of(
     limits: FloatArray | None = None,
 ) -> Job:
     """Check what is drawn."""
-    if kind not in KINDS:
-        raise SpecificationError(f"kind is {kind!r}; pass 'residual', 'wild' or 'block'")
+    check_choice(kind, "kind", KINDS)
     if kind == "wild" and fit.loss == "expectile":
         raise SpecificationError("random signs change an expectile; pass kind='residual' or 'block'")
     return Job(fit, target, kind, block, studentize, limits)
