@@ -45,8 +45,13 @@ def table_of(values: Any, argument: str) -> dict[str, Any] | None:
 def column_of(table: Mapping[str, Any], name: str, argument: str, hint: str = "") -> Any:
     """A column by name; the error lists those there are."""
     if name not in table:
-        raise DataError(f"{argument} has no column {name!r}; its columns are {listed(table)}{hint}")
+        raise absent_column(name, table, argument, hint)
     return table[name]
+
+
+def absent_column(name: Any, columns: Iterable[Any], argument: str = "the frame", hint: str = "") -> DataError:
+    """The error for a column that a data frame has not."""
+    return DataError(f"{argument} has no column {name!r}; its columns are {listed(columns)}{hint}")
 
 
 def listed(names: Iterable[Any]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ._frames import absent_column
 from .basis.tensor import AnyBasis
 from .errors import DataError, SpecificationError
 from .observations import Observations
@@ -96,7 +97,7 @@ def fit_curves(
     frame, keys = _frame(data), list(by) if isinstance(by, list) else [by]
     for key in keys:
         if key not in frame.columns:
-            raise DataError(f"the frame has no column {key!r}; its columns are {', '.join(map(repr, frame.columns))}")
+            raise absent_column(key, frame.columns)
     if grouped:
         _check_grouped(frame, keys)
     else:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors"},
     {"_validation", "_core", "_entry", "_frames", "_html", "_log", "_processes", "_progress"},
-    {"observations", "basis", "calculus", "inference", "datasets"},
+    {"_formulas", "observations", "basis", "calculus", "inference", "datasets"},
     {"markov"},
     {"results"},
     {"regression", "statespace", "gp"},

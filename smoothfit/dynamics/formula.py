@@ -19,7 +19,8 @@ import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
 from .._entry import outside
-from .._frames import RowLabels, library_of, repeated_columns
+from .._formulas import called, expression, sides
+from .._frames import RowLabels, absent_column, library_of, repeated_columns
 from .._validation import FloatArray, shown, to_floats
 from ..errors import DataError, SpecificationError
 from .frames import column_of
@@ -133,10 +134,8 @@ class Expression:
 
 def parse(formula: str, data: Any, t: str, groups: str | Sequence[str] | None) -> Parts:
     """Read a formula and take its columns out of a data frame."""
-    if not isinstance(formula, str) or formula.count("~") != 1:
-        raise SpecificationError(f'formula is {formula!r}; pass a string with one ~, such as "D(y) ~ y + u"')
+    left, right = sides(formula, 'pass a string with one ~, such as "D(y) ~ y + u"')
     columns = _columns(data)
-    left, right = formula.split("~")
     name, order = _left(left)
     _require(columns, name)
     _require(columns, t)
@@ -243,31 +242,21 @@ def _require(columns: dict[str, Any], name: Any) -> None:
     if not isinstance(name, Hashable):
         raise SpecificationError(f"{shown(name)} is not the name of a column; pass one of {', '.join(map(str, columns))}")
     if name not in columns:
-        raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(str, columns))}")
+        raise absent_column(name, columns)
 
 
 def _expression(text: str) -> ast.expr:
-    try:
-        return ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
-        raise SpecificationError(
-            f"cannot read {text!r} in the formula; write D(y) for y', and Q('the name') for a column whose name has blanks or signs"
-        ) from None
+    error = f"cannot read {text!r} in the formula; write D(y) for y', and Q('the name') for a column whose name has blanks or signs"
+    return expression(text, error)
 
 
 def _left(text: str) -> tuple[str, int]:
-    tree = _expression(text.strip())
-    if (
-        isinstance(tree, ast.Call)
-        and isinstance(tree.func, ast.Name)
-        and tree.func.id == "D"
-        and tree.args
-        and isinstance(tree.args[0], ast.Name)
-    ):
+    tree = _expression(text)
+    if isinstance(tree, ast.Call) and called(tree) == "D" and tree.args and isinstance(tree.args[0], ast.Name):
         order = _curve_order(tree, tree.args[0].id)
         if order is not None and order >= 1:
             return tree.args[0].id, order
-    raise SpecificationError(f'the left side is {text.strip()!r}; write the highest derivative, "D(y)" or "D(y, 2)"')
+    raise SpecificationError(f'the left side is {text!r}; write the highest derivative, "D(y)" or "D(y, 2)"')
 
 
 def _split(text: str) -> list[tuple[str, str]]:
@@ -296,7 +285,7 @@ def _curve_order(tree: ast.expr, name: str) -> int | None:
     """K for D(name, k), 0 for the name alone, None for anything else."""
     if isinstance(tree, ast.Name):
         return 0 if tree.id == name else None
-    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D"):
+    if not isinstance(tree, ast.Call) or called(tree) != "D":
         return None
     if tree.keywords or len(tree.args) not in (1, 2) or not (isinstance(tree.args[0], ast.Name)):
         raise SpecificationError(f"cannot read {ast.unparse(tree)}; write D(y) or D(y, k) of a column y")
@@ -317,7 +306,7 @@ def _curve_order(tree: ast.expr, name: str) -> int | None:
 
 def _rate_of_input(tree: ast.expr) -> tuple[str, int] | None:
     """The input and k of D(input, k); None for anything else."""
-    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D" and tree.args):
+    if not isinstance(tree, ast.Call) or called(tree) != "D" or not tree.args:
         return None
     of_name = ast.Call(tree.func, [ast.Name("_", ast.Load()), *tree.args[1:]], tree.keywords)
     order = _curve_order(of_name, "_")

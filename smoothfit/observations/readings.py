@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from narwhals.exceptions import DuplicateError
 
-from .._frames import RowLabels, listed, repeated_columns, stacked
+from .._frames import RowLabels, absent_column, listed, repeated_columns, stacked
 from .._html import html_of
 from .._validation import FloatArray, Frozen, described, first_index, frozen, refuse_dask, shown, to_floats
 from ..errors import DataError, SpecificationError, UnknownNameError
@@ -339,7 +339,7 @@ class Table(NamedTuple):
         if name not in self.frame.columns:
             index = getattr(getattr(self.frame.to_native(), "index", None), "names", ())
             hint = f"; {name!r} is its index: pass data.reset_index()" if name in index else ""
-            raise DataError(f"the frame has no column {name!r}; its columns are {listed(self.frame.columns)}{hint}")
+            raise absent_column(name, self.frame.columns, hint=hint)
         return self.frame.get_column(name).to_native()
 
     def option(self, options: Mapping[Any, Any] | None, name: Any) -> Any:

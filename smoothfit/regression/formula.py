@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from .._validation import check_order, shown
+from .._formulas import called, expression, sides
+from .._frames import absent_column
+from .._validation import check_order
 from ..basis.base import Basis
 from ..basis.formula import DesignSpec
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..basis.transforms import TRANSFORMS
-from ..errors import DataError, SpecificationError
+from ..errors import SpecificationError
 from ..observations import Observations
 from ..observations.points import PointObservations
 from ..observations.readings import HIGHEST_DERIVATIVE
@@ -50,11 +52,9 @@ def _order(column: str, order: Order, inputs: tuple[str, ...]) -> tuple[int, ...
 
 def parse(formula: Any, data: Any) -> tuple[dict[str, Order], tuple[str, ...], AnyBasis]:
     """Columns of observations with the orders of their derivatives, the columns of the variables, and the basis."""
-    if not isinstance(formula, str) or formula.count("~") != 1:
-        raise SpecificationError(f"formula is {shown(formula)}; {FORM}")
-    left, right = (side.strip() for side in formula.split("~"))
+    left, right = sides(formula, FORM)
     tree = _tree(right)
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == TENSOR:
+    if isinstance(tree, ast.Call) and called(tree) == TENSOR:
         if len(tree.args) < 2 or tree.keywords:
             raise SpecificationError(
                 f"{right!r} has {len(tree.args)} variables; write te(bsp(x, df=8), bsp(y, df=8)), one basis for each"
@@ -66,10 +66,7 @@ def parse(formula: Any, data: Any) -> tuple[dict[str, Order], tuple[str, ...], A
 
 
 def _tree(side: str) -> ast.expr:
-    try:
-        return ast.parse(side, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
-        raise SpecificationError(f"{side!r} is not allowed in a formula; {FORM}") from None
+    return expression(side, f"{side!r} is not allowed in a formula; {FORM}")
 
 
 def _readings(tree: ast.expr) -> dict[str, Order]:
@@ -82,7 +79,7 @@ def _readings(tree: ast.expr) -> dict[str, Order]:
         return first | second
     if isinstance(tree, ast.Name):
         return {tree.id: 0}
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "D" and not tree.keywords:
+    if isinstance(tree, ast.Call) and called(tree) == "D" and not tree.keywords:
         column, *order = tree.args
         if isinstance(column, ast.Name) and order and all(isinstance(by, ast.Name) for by in order):
             return {column.id: tuple(by.id for by in order if isinstance(by, ast.Name))}
@@ -100,10 +97,9 @@ FAMILY_HINT = (
 
 def _hint(tree: ast.expr) -> str:
     """Where what is written instead of a basis belongs."""
-    called = tree.func.id if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) else None
-    if called == "s":
+    if called(tree) == "s":
         return '; for smoothing splines use sf.SmoothingSpline.from_formula("y ~ s(x)", data)'
-    if called in TRANSFORMS:
+    if called(tree) in TRANSFORMS:
         return "; x is the plain name of a column: rename or compute it in the data frame"
     return ""
 
@@ -117,14 +113,13 @@ def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
             'sf.SmoothingSpline.from_formula("y ~ s(x) + g", data), for several terms the transforms in a formula of statsmodels, '
             f"smf.ols({'y ~ ' + text!r}, data)"
         )
-    is_call = isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id in TRANSFORMS
-    if not is_call or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
+    if called(tree) not in TRANSFORMS or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
         raise SpecificationError(
             f"{text!r} is not a basis; write on the right one of {', '.join(TRANSFORMS)} of one column, or te() of several"
             f"{_hint(tree)}"
         )
     columns = [str(name) for name in getattr(data, "columns", [tree.args[0].id])]
     if tree.args[0].id not in columns:
-        raise DataError(f"the frame has no column {tree.args[0].id!r}; its columns are {', '.join(map(repr, columns))}")
+        raise absent_column(tree.args[0].id, columns)
     (basis,) = DesignSpec.from_formula(text, data).bases.values()
     return tree.args[0].id, basis

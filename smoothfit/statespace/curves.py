@@ -11,6 +11,7 @@ import narwhals.stable.v1 as nw
 import numpy as np
 import numpy.typing as npt
 
+from .._frames import absent_column
 from .._validation import shown, to_floats
 from ..errors import DataError, SpecificationError, UnknownNameError
 from ..observations import Observations
@@ -109,7 +110,7 @@ def read_curves(
                 f"by is {shown(by)}; pass the name of the column that identifies the curve, or a list of names"
             )
         if name not in frame.columns:
-            raise DataError(f"the frame has no column {name!r}; its columns are {', '.join(map(repr, frame.columns))}")
+            raise absent_column(name, frame.columns)
         columns.append(np.asarray(frame.get_column(name).to_numpy()))
         bad = pd.isna(columns[-1])
         if bad.any():

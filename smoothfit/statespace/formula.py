@@ -10,9 +10,11 @@ from typing import Any
 import narwhals.stable.v1 as nw
 import numpy as np
 
-from .._validation import FloatArray, shown, to_floats
+from .._formulas import called, expression, sides, summands
+from .._frames import absent_column
+from .._validation import FloatArray, to_floats
 from ..basis.transforms import TRANSFORMS
-from ..errors import DataError, SpecificationError
+from ..errors import SpecificationError
 from .effects import Intervention, Level, Pulse, Slope
 
 OPTIONS: dict[str, tuple[type, ...]] = {"order": (int,), "unit": (str,), "period": (int, float)}
@@ -51,22 +53,23 @@ class SplineFormula:
         Right of it ``s(x, order=2, unit=None, period=None)``, and after a + regressors, ``Pulse(x0)``, ``Level(x0)`` or
         ``Slope(x0)``. A column whose name is not a Python identifier is quoted: ``Q("climb rate")``.
         """
-        if not isinstance(formula, str) or formula.count("~") != 1:
-            raise SpecificationError(f"formula is {shown(formula)}; write observations ~ s(x), for example {EXAMPLE}")
-        left, right = (_expression(side, formula) for side in formula.split("~"))
+        left, right = (
+            expression(side, f"formula is {formula!r}, of which {side!r} is not a valid expression; for example {EXAMPLE}")
+            for side in sides(formula, f"write observations ~ s(x), for example {EXAMPLE}")
+        )
         readings: dict[str, int] = {}
-        for term in _terms(left):
+        for term in summands(left):
             name, deriv = _reading(term, formula)
             if name in readings:
                 raise SpecificationError(f"formula is {formula!r}, which observes the column {name!r} twice; copy it to another")
             readings[name] = deriv
-        terms = _terms(right)
-        smooth = [term for term in terms if _function(term) == "s"]
+        terms = summands(right)
+        smooth = [term for term in terms if called(term) == "s"]
         if len(smooth) != 1:
             term = (smooth or terms)[-1]
             raise SpecificationError(
                 f"formula is {formula!r}; right of ~ stands one smooth term s(x), x a column, and not {ast.unparse(term)!r}"
-                f"{'; bases are for sf.SplineRegression.from_formula' if _function(term) in TRANSFORMS else ''}"
+                f"{'; bases are for sf.SplineRegression.from_formula' if called(term) in TRANSFORMS else ''}"
             )
         x, options = _smooth(smooth[0], formula)
         regressors: list[str] = []
@@ -75,7 +78,7 @@ class SplineFormula:
             column = _column(term)
             if column is not None:
                 regressors.append(column)
-            elif _function(term) in CHANGES:
+            elif called(term) in CHANGES:
                 interventions.append(_change(term, formula))
             elif term is not smooth[0]:
                 raise SpecificationError(
@@ -86,27 +89,6 @@ class SplineFormula:
             if regressors.count(name) > 1 or name in readings or name == x:
                 raise SpecificationError(f"formula is {formula!r}, in which {name!r} stands twice; copy it to another column")
         return cls(x, readings, options, tuple(regressors), tuple(interventions))
-
-
-def _expression(side: str, formula: str) -> ast.expr:
-    try:
-        return ast.parse(side.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two of what is nested too deep
-        raise SpecificationError(
-            f"formula is {formula!r}, of which {side.strip()!r} is not a valid expression; for example {EXAMPLE}"
-        ) from None
-
-
-def _terms(expression: ast.expr) -> list[ast.expr]:
-    """What is joined by +."""
-    if isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.Add):
-        return [*_terms(expression.left), *_terms(expression.right)]
-    return [expression]
-
-
-def _function(term: ast.expr) -> str | None:
-    """What a term calls."""
-    return term.func.id if isinstance(term, ast.Call) and isinstance(term.func, ast.Name) else None
 
 
 def _change(term: ast.expr, formula: str) -> Intervention:
@@ -121,7 +103,7 @@ def _change(term: ast.expr, formula: str) -> Intervention:
             f"formula is {formula!r}, where {ast.unparse(term)!r} is not an intervention: write Level(3.5), or a time as a string"
         )
     at = arguments[0]
-    kind = CHANGES[str(_function(term))]
+    kind = CHANGES[str(called(term))]
     return kind(_time(at, formula) if isinstance(at, str) else at, ast.unparse(term))
 
 
@@ -146,7 +128,7 @@ def _column(node: ast.expr) -> str | None:
     """Name of a column, quoted or not; None if it is something else."""
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Q" and len(node.args) == 1:
+    if isinstance(node, ast.Call) and called(node) == "Q" and len(node.args) == 1:
         quoted = node.args[0]
         if isinstance(quoted, ast.Constant) and isinstance(quoted.value, str) and not node.keywords:
             return quoted.value
@@ -156,22 +138,10 @@ def _column(node: ast.expr) -> str | None:
 def _reading(term: ast.expr, formula: str) -> tuple[str, int]:
     """Column and order of a term left of ~."""
     name, deriv = _column(term), 0
-    if (
-        name is None
-        and isinstance(term, ast.Call)
-        and isinstance(term.func, ast.Name)
-        and term.func.id == "D"
-        and not term.keywords
-    ):
-        name = _column(term.args[0]) if 1 <= len(term.args) <= 2 else None
+    if name is None and isinstance(term, ast.Call) and called(term) == "D" and len(term.args) in (1, 2) and not term.keywords:
         order = term.args[1] if len(term.args) == 2 else ast.Constant(1)
-        is_order = isinstance(order, ast.Constant) and type(order.value) is int
-        if name is None or not is_order:
-            name = None
-        else:
-            assert isinstance(order, ast.Constant)
-            assert isinstance(order.value, int)
-            deriv = order.value
+        if isinstance(order, ast.Constant) and isinstance(order.value, int) and not isinstance(order.value, bool):
+            name, deriv = _column(term.args[0]), order.value
     if name is None:
         raise SpecificationError(
             f"formula is {formula!r}, where {ast.unparse(term)!r} is not valid: write a column y, D(y) for a derivative, D(y, 2), "
@@ -183,7 +153,7 @@ def _reading(term: ast.expr, formula: str) -> tuple[str, int]:
 def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
     """Column and options of s(x, ...)."""
     name = None
-    if isinstance(term, ast.Call) and isinstance(term.func, ast.Name) and term.func.id == "s" and len(term.args) == 1:
+    if isinstance(term, ast.Call) and called(term) == "s" and len(term.args) == 1:
         name = _column(term.args[0])
     if name is None:
         inside = term.args[0] if isinstance(term, ast.Call) and len(term.args) == 1 else None
@@ -217,7 +187,7 @@ def regressor_columns(formula: SplineFormula, data: Any) -> dict[str, FloatArray
     kept = {name: ~np.isnan(to_floats(frame.get_column(name).to_native(), name)[0]) for name in formula.readings}
     for regressor in formula.regressors:
         if regressor not in frame.columns:
-            raise DataError(f"the frame has no column {regressor!r}; its columns are {', '.join(map(repr, frame.columns))}")
+            raise absent_column(regressor, frame.columns)
         values, _ = to_floats(frame.get_column(regressor).to_native(), regressor)
         columns[regressor] = np.concatenate([values[kept[name]] * (deriv == 0) for name, deriv in formula.readings.items()])
     return columns
