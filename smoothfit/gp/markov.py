@@ -19,8 +19,10 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
+from ..markov.compiler import compiled
+from ..markov.functionals import VALUE, Functionals
 from ..markov.priors import Jump, Matern
-from ..markov.program import VALUE, Functionals, Processes, Program, Sums, compiled
+from ..markov.program import Processes, Program, Sums
 from ..observations.abscissa import Points
 from .dense import check_dense, terms_at
 from .kernels import Kernel

@@ -10,9 +10,9 @@ import numpy as np
 from .._entry import warn
 from .._validation import FloatArray, check_finite, check_order, described, shown, to_floats
 from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
+from ..markov.functionals import Functionals
 from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal
 from ..markov.process import Prior
-from ..markov.program import Functionals
 from ..observations import Observations
 from ..observations.abscissa import Points
 from .effects import Intervention, Pulse

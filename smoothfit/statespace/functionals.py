@@ -8,7 +8,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..errors import SpecificationError
-from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals
+from ..markov.functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from ..observations import OF_DIFFERENCE, derivative_label
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
@@ -27,7 +27,7 @@ class CurveFunctionals:
     derivs : tuple of int
         Orders of the derivatives; several are asked for jointly, one order after the other.
     kind : int
-        `VALUE`, `INTEGRAL` or `DIFFERENCE` of `markov.program`.
+        `VALUE`, `INTEGRAL` or `DIFFERENCE` of `markov.functionals`.
     upper : Points, n values of x, or None
         Upper limits, beyond `points`, of integrals and differences.
     component : str or None

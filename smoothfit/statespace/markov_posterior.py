@@ -11,7 +11,8 @@ import numpy as np
 
 from .._validation import EPS, FloatArray
 from ..basis import Spline
-from ..markov.program import VALUE, Functionals, Program
+from ..markov.functionals import VALUE, Functionals
+from ..markov.program import Program
 from ..markov.sampling import IntArray
 from ..observations import Observations, Readings
 from ..observations.abscissa import Points

@@ -19,8 +19,8 @@ from .._entry import entry_point
 from .._validation import FloatArray, check_order
 from ..errors import DataError, NumericalError, SpecificationError
 from ..inference.engine import Moments
+from ..markov.functionals import VALUE
 from ..markov.kernels import require_numbers, state_variances
-from ..markov.program import VALUE
 from ..markov.rows import Rows, scaled_ratio
 from ..observations import Observations
 from ..observations.abscissa import Points

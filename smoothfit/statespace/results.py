@@ -16,8 +16,8 @@ from .._frames import framed, labelled, table_of
 from .._validation import FloatArray, check_choice, check_level, check_order
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
-from ..markov.program import DIFFERENCE as OF_ENDS
-from ..markov.program import INTEGRAL
+from ..markov.functionals import DIFFERENCE as OF_ENDS
+from ..markov.functionals import INTEGRAL
 from ..markov.sampling import IntArray
 from ..observations import derivative_label
 from ..observations.abscissa import Asked, Points

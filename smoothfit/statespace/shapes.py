@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
+from ..markov.functionals import VALUE
 from ..markov.priors import IntegratedWiener, Jump
-from ..markov.program import VALUE
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
 from ..results.protocols import Change

@@ -25,9 +25,11 @@ import numpy as np
 
 from .._validation import FloatArray, check_positive
 from ..errors import DataError, SpecificationError
+from ..markov.compiler import compiled
+from ..markov.functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from ..markov.joint import Correlated, Joint
 from ..markov.process import Hyperparameter, Prior, check_readable
-from ..markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, Program, Sums, compiled
+from ..markov.program import Processes, Program, Sums
 from ..markov.response import with_responses
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
@@ -477,9 +479,7 @@ class Specification:
         if reading.deriv != OF_INTEGRAL:
             process[:] = self.process_row(max(reading.deriv, 0), None, reading.name)
         effects = np.zeros((n, len(self.effects)))
-        acting = regressors * factor[:, None] * (scale.y_unit / unit)
-        effects[:, : len(self._constant)] = acting[:, self._constant]
-        process += self._varying_rows(acting)
+        self._add_regressors(regressors * factor[:, None] * (scale.y_unit / unit), process, effects)
         if self._changes:
             effects[:, len(self._constant) :] = self.intervention_columns(start if is_span else None, end, reading.deriv)
         kind = np.int8(VALUE if not is_span else INTEGRAL if reading.deriv == OF_INTEGRAL else DIFFERENCE)
@@ -487,12 +487,13 @@ class Specification:
         ratio, offset = ratio * factor**2, self.rounding_of(reading) * factor**2
         return Functionals(start, end, np.full(n, kind), process, effects, y, ratio, np.full(n, group, np.uint8), offset)
 
-    def _varying_rows(self, acting: FloatArray) -> FloatArray:
-        """Rows (n, D) of what regressors, scaled (n, k), add by coefficients that vary."""
+    def _add_regressors(self, acting: FloatArray, process: FloatArray, effects: FloatArray) -> None:
+        """Add regressors, scaled (n, k), to rows of coefficients (n, p), and to rows of processes (n, D) if coefficients vary."""
+        effects[:, : len(self._constant)] = acting[:, self._constant]
         own = zip(self.varying.values(), (list(self._regressors).index(name) for name in self.varying), strict=True)
         rows = [acting[:, [j]] * term.readout(0, self.scale.x_unit) for term, j in own]
         after = self.processes.dim - self.prior.dim - sum(row.shape[1] for row in rows)
-        return np.hstack([np.zeros((len(acting), self.prior.dim)), *rows, np.zeros((len(acting), after))])
+        process += np.hstack([np.zeros((len(acting), self.prior.dim)), *rows, np.zeros((len(acting), after))])
 
     def rounding_of(self, reading: Readings) -> FloatArray:
         """Scaled variances of rounding (n,)."""
@@ -513,9 +514,7 @@ class Specification:
         if isinstance(end, RegressedPoints):
             if end.series is not None and component is None:
                 process[:, : self.prior.dim] = self.prior.shown(end.series, max(deriv, 0), self.scale.x_unit)
-            acting = end.regressors * (self.scale.y_unit / self.scale.of(deriv))
-            effects[:, : len(self._constant)] = acting[:, self._constant]
-            process += self._varying_rows(acting)
+            self._add_regressors(end.regressors * (self.scale.y_unit / self.scale.of(deriv)), process, effects)
         if self._changes:
             effects[:, len(self._constant) :] = self.intervention_columns(start, end, deriv, component)
         return Functionals(

@@ -22,8 +22,9 @@ from .._validation import FloatArray
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
 from ..markov.equation import AnyArray
+from ..markov.functionals import VALUE, Functionals
 from ..markov.process import Start
-from ..markov.program import VALUE, Functionals, Processes, Program
+from ..markov.program import Processes, Program
 from ..observations import Observations
 from ..observations.abscissa import Points
 from .effects import named_columns

@@ -14,10 +14,10 @@ from ..basis import Spline
 from ..errors import SpecificationError
 from ..markov.bandwidth import Resolution
 from ..markov.criteria import likelihood_of
+from ..markov.functionals import INTEGRAL, VALUE
 from ..markov.integral import integral_moments
 from ..markov.kernels import filtered_states, higher_derivatives, innovations, smoothed_states, state_variances, states_at, terms
 from ..markov.priors import IntegratedWiener
-from ..markov.program import INTEGRAL, VALUE
 from ..markov.rows import Rows
 from ..markov.sampling import IntArray, Sampler, Shocks, shocks
 from ..observations import Observations

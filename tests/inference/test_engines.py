@@ -11,7 +11,7 @@ from mpmath import mp, mpf
 
 import smoothfit as sf
 from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam
-from smoothfit.markov.program import DIFFERENCE, INTEGRAL
+from smoothfit.markov.functionals import DIFFERENCE, INTEGRAL
 from smoothfit.markov.rows import Rows
 from smoothfit.observations.abscissa import Points
 from smoothfit.statespace.effects import RegressedPoints

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from smoothfit.markov.compiler import compiled
+from smoothfit.markov.functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from smoothfit.markov.priors import IntegratedWiener, Matern
-from smoothfit.markov.program import DIFFERENCE, INTEGRAL, VALUE, Functionals, Processes, compiled
+from smoothfit.markov.program import Processes
 from smoothfit.observations.abscissa import Points
 
 

@@ -11,7 +11,7 @@ import scipy.linalg
 import smoothfit as sf
 from smoothfit.errors import IdentificationError, MisfitWarning, SamplingWarning, SpecificationError
 from smoothfit.markov import priors as pri
-from smoothfit.markov.program import even_steps
+from smoothfit.markov.compiler import even_steps
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
