@@ -17,21 +17,12 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import RowLabels, framed, table_of
-from .._validation import FloatArray, Zone, check_order, first_index, from_sequence, frozen, to_floats, to_nanoseconds, to_vector
+from .._validation import FloatArray, check_order, from_sequence, to_floats
 from ..errors import DataError, SmoothfitError, SpecificationError
-from .abscissa import Abscissa, Points, as_numbers, check_response, check_unit, earlier, lag_range
+from .abscissa import Abscissa, Points, check_response
+from .checked import intervals_of, places_of, readings_of, refuse_beyond_one
 from .points import PointObservations, has_columns, observe_boxes, observe_points
-from .readings import (
-    HIGHEST_DERIVATIVE,
-    OF_INTEGRAL,
-    NamedReadings,
-    Table,
-    check_growth,
-    check_known,
-    check_name,
-    check_noise,
-    pooled,
-)
+from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, Table, pooled
 from .series import OF_DIFFERENCE, Readings, derivative_label
 
 if TYPE_CHECKING:
@@ -383,30 +374,24 @@ def observe(
     Observations: 3 over x = 0 .. 2
       third: 3 observations of f, SD to be estimated, response time given
     """
+    options = {"resolution": resolution, "bias": bias, "scale": scale, "lag": lag, "noise_growth": noise_growth}
     if isinstance(y, str) and table_of(x, "x") is not None:
         given: Any = deriv
         names = (y, given) if isinstance(given, str) else ("x", y)
         raise DataError(f"y is {y!r}; for columns by name use sf.Observations.from_frame(frame, {names[0]!r}, {{{names[1]!r}: 0}})")
     if from_sequence(deriv, "deriv").ndim or has_columns(x):
-        _refuse_unit(unit)
-        _refuse_resolution(resolution, "points")
-        _refuse_differences(bias, scale, lag, noise_growth, "points")
-        if response_time is not None:
-            raise SpecificationError("response_time is for observations of one variable; leave it out for points")
+        refuse_beyond_one("points", unit, **options, response_time=response_time)
         return observe_points(x, y, deriv, sd, weights, name)
     deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
     values, y_label = to_floats(y, "y")
-    abscissae, x_label, zone = _abscissae(x, "x", len(values), unit)
-    if abscissae.dtype.kind in "Mm" and deriv > 0 and unit is None:
+    places = places_of(x, len(values), unit)
+    if places.are_times and deriv > 0 and unit is None:
         raise SpecificationError('x holds times and y derivatives, per which unit of time? Pass unit="s", "min", "h", ...')
     if name is None:
         name = y_label or derivative_label(deriv)
-    rows = RowLabels.of(y, x)
-    readings = _readings(
-        name, deriv, abscissae, None, values, sd, weights, unit, zone, resolution, bias, scale, lag, noise_growth, rows
-    )
-    known, is_unknown = check_response(abscissae, response_time)
-    return Observations((replace(readings, response_time=known, has_response=is_unknown),), x_label or "x", x_label)
+    readings = readings_of(name, deriv, places, values, RowLabels.of(y, x), sd=sd, weights=weights, **options)
+    known, is_unknown = check_response(places.x, response_time)
+    return Observations((replace(readings, response_time=known, has_response=is_unknown),), *places.named)
 
 
 @entry_point
@@ -471,24 +456,20 @@ def observe_integral(
       mean: 2 observations of the mean of f, SD given
       f: 1 observation of f, SD to be estimated
     """
+    options = {"resolution": resolution, "bias": bias, "scale": scale, "lag": lag, "noise_growth": noise_growth}
     if has_columns(lower) or has_columns(upper):
-        _refuse_unit(unit)
-        _refuse_resolution(resolution, "boxes")
-        _refuse_differences(bias, scale, lag, noise_growth, "boxes")
+        refuse_beyond_one("boxes", unit, **options)
         return observe_boxes(lower, upper, y, mean, sd, weights, name)
     values, y_label = to_floats(y, "y")
-    start, end, x_label, zone = _limits(lower, upper, len(values), unit, "interval")
-    if start.dtype.kind in "Mm" and unit is None and not mean:
+    places = intervals_of(lower, upper, len(values), unit, "interval")
+    if places.are_times and unit is None and not mean:
         raise SpecificationError(
             'lower and upper hold times and y integrals, in which unit of time? Pass unit="s", "min", "h", ...'
         )
     if name is None:
         name = y_label or ("mean" if mean else "integral")
-    rows = RowLabels.of(y, lower)
-    readings = _readings(
-        name, OF_INTEGRAL, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, noise_growth, rows
-    )
-    return Observations((replace(readings, mean=bool(mean)),), x_label or "x", x_label)
+    readings = readings_of(name, OF_INTEGRAL, places, values, RowLabels.of(y, lower), sd=sd, weights=weights, **options)
+    return Observations((replace(readings, mean=bool(mean)),), *places.named)
 
 
 @entry_point
@@ -535,121 +516,8 @@ def observe_difference(
       f: 1 observation of f, SD to be estimated
     """
     values, y_label = to_floats(y, "y")
-    start, end, x_label, zone = _limits(lower, upper, len(values), unit, "difference")
+    places = intervals_of(lower, upper, len(values), unit, "difference")
     name, rows = name or y_label or "difference", RowLabels.of(y, lower)
-    readings = _readings(
-        name, OF_DIFFERENCE, start, end, values, sd, weights, unit, zone, resolution, bias, scale, lag, noise_growth, rows
-    )
-    return Observations((readings,), x_label or "x", x_label)
-
-
-def _limits(
-    lower: Any, upper: Any, n: int, unit: str | None, kind: str
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], str | None, Zone]:
-    """Check limits of intervals: both, the name of the first, whether they have a zone."""
-    start, x_label, zone = _abscissae(lower, "lower", n, unit)
-    end, _, end_zone = _abscissae(upper, "upper", n, unit)
-    kinds = {array.dtype.kind if array.dtype.kind in "Mm" else "number" for array in (start, end)}
-    if len(kinds) > 1 or (None not in (zone, end_zone) and bool(zone) != bool(end_zone)):
-        raise DataError("lower and upper are of different kinds; pass numbers, or times with or without a zone, for both")
-    bad = ~(start < end)
-    if bad.any():
-        i = first_index(bad)
-        raise DataError(f"lower[{i}] = {start[i]} is not below upper[{i}] = {end[i]}; swap the limits, or drop an empty {kind}")
-    return start, end, x_label, end_zone if zone is None else zone
-
-
-def _refuse_unit(unit: str | None) -> None:
-    if unit is not None:
-        raise SpecificationError(f"unit is {unit!r}, but points hold numbers; units of time are for datetime x in one dimension")
-
-
-def _refuse_resolution(resolution: Any, what: str) -> None:
-    if resolution is not None:
-        raise SpecificationError(
-            f"resolution is for observations of one variable; leave it out for {what}: if sd= is given and the steps h are "
-            "small beside it, pass sd = sqrt(sd^2 + h^2 / 12)"
-        )
-
-
-def _refuse_differences(bias: Any, scale: Any, lag: Any, noise_growth: Any, what: str) -> None:
-    if bias is not None:
-        raise SpecificationError(f"bias is for observations of one variable; leave it out for {what}, and subtract it from y")
-    if scale is not None:
-        raise SpecificationError(f"scale is for observations of one variable; leave it out for {what}, and divide y and sd by it")
-    if lag is not None:
-        raise SpecificationError(f"lag is for observations of one variable; leave it out for {what}; subtract it from the points")
-    if noise_growth is not None:
-        raise SpecificationError(f"noise_growth is for observations of one variable; leave it out for {what}, and pass weights=")
-
-
-def _abscissae(x: Any, argument: str, n: int, unit: str | None) -> tuple[npt.NDArray[Any], str | None, Zone]:
-    """Check x for n observations: values in the type of `Readings.x`, the name of the series, whether they have a zone."""
-    abscissae, label, zone = to_vector(x, argument)
-    if n != len(abscissae):
-        raise DataError(f"y has {n} observations and {argument} has {len(abscissae)} values; pass one x for each observation")
-    if n == 0:
-        raise DataError(f"{argument} and y are empty; pass at least one observation")
-    if abscissae.dtype.kind in "Mm":
-        bad = np.isnat(abscissae)
-        if bad.any():
-            raise DataError(f"{argument}[{first_index(bad)}] is missing (NaT); drop the row")
-        abscissae = to_nanoseconds(abscissae, argument)
-    elif unit is not None:
-        raise SpecificationError(f"unit is {unit!r}, but {argument} holds numbers; units of time are for datetime x")
-    else:
-        abscissae = as_numbers(abscissae, argument, "every observation needs an x: drop the row")
-    if unit is not None:
-        check_unit(unit)
-    return abscissae, label, zone
-
-
-def _readings(
-    name: str,
-    deriv: int,
-    abscissae: npt.NDArray[Any],
-    upper: npt.NDArray[Any] | None,
-    values: FloatArray,
-    sd: Any,
-    weights: Any,
-    unit: str | None,
-    zone: Zone,
-    resolution: Any,
-    bias: Any,
-    scale: Any,
-    lag: Any,
-    noise_growth: Any,
-    rows: RowLabels | None,
-) -> Readings:
-    """Check options that all kinds of observations have, and leave out the missing ones."""
-    offset, has_bias = check_known(bias, "bias", 0.0)
-    factor, has_scale = check_known(scale, "scale", 1.0)
-    limits = None if isinstance(lag, str) or np.ndim(lag) == 0 else lag_range(abscissae, lag)
-    has_lag = isinstance(lag, str) or limits is not None
-    if isinstance(lag, str):
-        check_known(lag, "lag", 0.0)
-    elif lag is not None and not has_lag:
-        abscissae, upper = earlier(abscissae, lag), None if upper is None else earlier(upper, lag)
-    noise = check_noise(values - offset, sd, weights, resolution=resolution).divided(factor)
-    check_name(name)
-    if name == "q":
-        raise SpecificationError("name is 'q', which denotes the intensity of the prior; choose another")
-    return Readings(
-        name=name,
-        deriv=deriv,
-        x=frozen(abscissae[noise.kept].copy()),
-        y=noise.y,
-        sd=noise.sd,
-        weights=noise.weights,
-        n_dropped=noise.n_dropped,
-        unit=unit,
-        zone=zone,
-        upper=None if upper is None else frozen(upper[noise.kept].copy()),
-        resolution=noise.resolution,
-        rows=None if rows is None else rows.only(noise.kept),
-        has_bias=has_bias,
-        has_scale=has_scale,
-        has_lag=has_lag,
-        lag_limits=limits,
-        noise_growth=check_growth(noise_growth),
-    )
+    options = {"resolution": resolution, "bias": bias, "scale": scale, "lag": lag, "noise_growth": noise_growth}
+    readings = readings_of(name, OF_DIFFERENCE, places, values, rows, sd=sd, weights=weights, **options)
+    return Observations((readings,), *places.named)
