@@ -47,7 +47,7 @@ def exact(h, k, rho):
 
 def cases():
     rng = np.random.default_rng(11)
-    for _ in range(60):
+    for _ in range(30):
         h, k = rng.normal(size=2) * rng.choice([1, 5, 20])
         distance = 10 ** rng.uniform(-12, 0)
         rho = rng.choice([rng.uniform(-1, 1), 1 - distance, -1 + distance])
@@ -64,7 +64,7 @@ def test_the_relative_error_is_below_1e_12_down_to_1e_300():
             if truth > 1e-300:
                 tested, smallest = tested + 1, min(smallest, float(truth))
                 assert float(calculus.bivariate_normal_cdf(h, k, rho)) == pytest.approx(float(truth), rel=1e-13)
-    assert tested > 40
+    assert tested > 20
     assert smallest < 1e-150
 
 
@@ -122,7 +122,7 @@ def test_limits_of_perfect_correlation():
     ]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(st.floats(-8, 8), st.floats(-8, 8), st.floats(-0.95, 0.95))
 def test_the_gradient_is_the_gradient(h, k, rho):
     gradient = calculus.bivariate_normal_gradient(h, k, rho)

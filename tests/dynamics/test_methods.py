@@ -490,7 +490,7 @@ def test_motor():
 
 @pytest.mark.slow
 def test_monte_carlo_of_both_noises():
-    """Coverage of nominal 95 % intervals and the obvious methods' bias, over 100 replications with both noises.
+    """Coverage of nominal 95 % intervals and the obvious methods' bias, over 50 replications with both noises.
 
     armax maximises the likelihood that kalman does by another route, seven times as slowly: what it finds in the first three
     replications is what kalman finds, to far less than the Monte Carlo error.
@@ -499,7 +499,7 @@ def test_monte_carlo_of_both_noises():
     t = np.arange(400) * 0.05
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for seed in range(100):
+        for seed in range(50):
             rng = np.random.default_rng(seed)
             u = held(rng, 400, 10)
             y = solution(TRUTH[1], t, u, q=0.09, rng=rng)[:, 0] + 0.1 * rng.standard_normal(400)
@@ -515,8 +515,8 @@ def test_monte_carlo_of_both_noises():
     table = {method: np.array(estimates) for method, estimates in found.items()}
     for method in ("kalman", "whittle"):
         error, se = table[method].T
-        assert 0.86 < np.mean(np.abs(error) < 1.96 * se) <= 1.0  # 0.95 less four standard errors of a hundred
-        assert np.sqrt(np.mean(error**2)) == pytest.approx(0.093, rel=0.3)
+        assert 0.82 < np.mean(np.abs(error) < 1.96 * se) <= 1.0  # 0.95 less four standard errors of fifty
+        assert np.sqrt(np.mean(error**2)) == pytest.approx(0.093, rel=0.3)  # known to a tenth
     for method, rmse in (("difference", 0.31), ("arx", 0.36)):
         assert np.sqrt(np.mean(table[method][:, 0] ** 2)) == pytest.approx(rmse, rel=0.2)
 
