@@ -1,6 +1,7 @@
 """The structure that the documentation promises: layers, lazy imports."""
 
 import ast
+import functools
 import graphlib
 import re
 import subprocess
@@ -32,10 +33,17 @@ def unit_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
+def nodes_of(path):
+    """The syntax tree of a file, and all its nodes: several tests walk through every file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tree, list(ast.walk(tree))
+
+
 def imports_of(path):
     """Names of the top-level units that a file imports, within functions too."""
     module = ["smoothfit", *path.relative_to(PACKAGE).with_suffix("").parts]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path)[1]:
         if isinstance(node, ast.ImportFrom) and node.level:
             base = module[: -node.level]
             names = [node.module] if node.module else [alias.name for alias in node.names]
@@ -75,7 +83,7 @@ def test_files_import_each_other_in_no_circle():
 def imports_of_names(path):
     """Dotted names that a file imports from the package: modules, or what is in them."""
     module = ["smoothfit", *path.relative_to(PACKAGE).with_suffix("").parts]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path)[1]:
         if isinstance(node, ast.ImportFrom):
             base = [*module[: -node.level], *(node.module or "").split(".")] if node.level else (node.module or "").split(".")
             for alias in node.names:
@@ -166,9 +174,8 @@ def code_lines(node, lines):
 def test_files_and_functions_are_short():
     long = []
     for path in FILES:
-        text = path.read_text(encoding="utf-8")
-        tree, lines = ast.parse(text), text.splitlines()
-        functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        (tree, nodes), lines = nodes_of(path), path.read_text(encoding="utf-8").splitlines()
+        functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
         parts = [("file", tree), *(("function", node) for node in functions)]
         sizes = [(path.name, getattr(node, "name", kind), len(code_lines(node, lines)), MOST_LINES[kind]) for kind, node in parts]
         long += [(file, name, size) for file, name, size, most in sizes if size > most]
@@ -191,7 +198,7 @@ KERNELS = {"_core", "_kernels"}
 
 def private_uses(path):
     """Names with an underscore that a file takes of other objects than `self` and `cls`, or imports."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path)[1]:
         names = []
         if isinstance(node, ast.ImportFrom):
             names = [alias.name for alias in node.names]
