@@ -321,10 +321,12 @@ class EquationEngine:
 
             I_ij = tr(E_i' Q(h)^-1 E_j W) / h,     E_i = d exp(A h) / d a_i,     W = int_0^T Q(t) dt,
 
-        with Q(t) the covariance of what the noise adds over t; the prior is det(I)^(1/2). For one pole a it is (exp(2 |a| h) -
-        1)^(-1/2) where T |a| is large: flat in log |a| to half, |a|^(-1/2), as far as the samples resolve the decay, and falling
-        exponentially beyond. For several it is that of the stationary process, prod |l_i + l_j|^(-1/2) over pairs of poles. It
-        stays finite as poles approach zero. Solutions that grow count as those that decay as fast, which would else have a prior
+        with Q(t) the covariance of what the noise adds over t; the prior is det(I)^(1 / 2p), p the number of outputs. For one pole
+        a it is (exp(2 |a| h) - 1)^(-1/2) where T |a| is large: flat in log |a| to half, |a|^(-1/2), as far as the samples resolve
+        the decay, and falling exponentially beyond. For several it is that of the stationary process, prod |l_i + l_j|^(-1/2) over
+        pairs of poles. With several outputs det(I)^(1/2) would be the p-th power of that, as each has coefficients of every other,
+        and move intervals towards slow poles; with the root the prior of uncoupled outputs of one pole is the product of their own.
+        It stays finite as poles approach zero. Solutions that grow count as those that decay as fast, which would else have a prior
         without bound (J. Berger & R.-Y. Yang 1994, "Noninformative priors and Bayesian testing for the AR(1) model"). With hidden
         states it is that of the equation without them: of y and all its derivatives.
         """
@@ -345,7 +347,7 @@ class EquationEngine:
         E = E / size[:, None, :, None]
         forward = np.linalg.solve((Q / (size[:, :, None] * size[:, None, :]))[:, None], E)
         information = np.einsum("liab,ljac,lbc->lij", E, forward, W, optimize=True)
-        return np.asarray(np.linalg.slogdet(information)[1] / 2)
+        return np.asarray(np.linalg.slogdet(information)[1] / (2 * equation.n_outputs))
 
     @cached_property
     def _all_seen(self) -> tuple[Equation, FloatArray]:

@@ -261,6 +261,18 @@ def test_two_outputs_have_intervals_by_integration():
         ).all()
 
 
+def test_the_prior_of_uncoupled_outputs_is_the_product_of_their_own():
+    """If their poles are equal; else coefficients of the other output add a factor."""
+    t, u, y = held(60)
+    both = np.column_stack([y, 3 * np.roll(y, 7)])
+    pair, *alone = (sf.DerivativeRegression(values, t, u).problem for values in (both, both[:, :1], both[:, 1:]))
+    poles = np.array([-20.0, -3.0, -1.0, -0.1, 0.2])
+    diagonal = np.pad(np.repeat(poles, 4).reshape(-1, 4) * [1, 0, 0, 1], [(0, 0), (0, 3)])
+    joint = EquationEngine(pair, np.zeros(8)).log_prior_of_shapes(diagonal)
+    own = sum(EquationEngine(one, np.array([-1.0, 1.5, 0.3])).log_prior_of_shapes(poles[:, None]) for one in alone)
+    np.testing.assert_allclose(np.diff(joint), np.diff(own), rtol=1e-7)
+
+
 def test_intervals_and_p_values_are_of_one_law():
     t, u, y = held(60)
     res = sf.DerivativeRegression(y, t, u).fit()
