@@ -29,11 +29,11 @@ def sample_of(n, runs):
 def test_white_residuals_inflate_nothing(poles, runs):
     rng = np.random.default_rng(1)
     sample, poles = sample_of(4000, runs), np.array(poles, dtype=complex)
-    found, p = np.array([memory_inflation(rng.standard_normal(4000), sample, poles) for _ in range(400)]).T
-    assert abs(found.mean() - 1) < 4 * found.std() / np.sqrt(400)
-    # Beyond the three standard errors of 0.015 (levels 0.1) there is what chi-squared and short runs leave.
-    assert (p < 0.1).mean() == pytest.approx(0.1, abs=0.045 + 0.02)
-    assert (p < 0.5).mean() == pytest.approx(0.5, abs=0.075 + 0.05)
+    found, p = np.array([memory_inflation(rng.standard_normal(4000), sample, poles) for _ in range(200)]).T
+    assert abs(found.mean() - 1) < 4 * found.std() / np.sqrt(200)
+    # Beyond the three standard errors of 0.021 (levels 0.1) there is what chi-squared and short runs leave.
+    assert (p < 0.1).mean() == pytest.approx(0.1, abs=0.064 + 0.02)
+    assert (p < 0.5).mean() == pytest.approx(0.5, abs=0.106 + 0.05)
 
 
 def test_the_inflation_is_that_of_noise_within_the_equation():
@@ -60,7 +60,7 @@ def test_missing_residuals_are_left_out():
 def test_rough_readings_do_not_hide_noise_within_the_equation(method):
     # measurement noise of SD 0.6 hides process noise of SD 0.2 from neighbouring residuals, but not from the standard errors.
     t, within, without = np.arange(2000) * H, [], []
-    for seed in range(12):
+    for seed in range(6):
         rng = np.random.default_rng(seed)
         u = held(rng, 2000, 10)
         for q, found in ((0.09, within), (0.0, without)):

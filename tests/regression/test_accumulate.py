@@ -1,5 +1,6 @@
 """Chunks add up to the fit of all observations at once."""
 
+import functools
 import pickle
 
 import numpy as np
@@ -42,21 +43,22 @@ def same(ours, theirs):
 
 @pytest.fixture(scope="module")
 def at_once():
-    return sf.SplineRegression(sf.Observations.from_frame(FRAME, **OPTIONS), BASIS, PENALTY)
+    """``fit`` of all observations at once; every fit is made once."""
+    return functools.cache(sf.SplineRegression(sf.Observations.from_frame(FRAME, **OPTIONS), BASIS, PENALTY).fit)
 
 
 @pytest.mark.parametrize("n", [1, 7, 60])
 def test_chunks_are_the_whole(at_once, n):
     model = sf.SplineRegression.accumulate(BASIS).add_frames(chunks(n), **OPTIONS).model(PENALTY)
     for method in ("reml", "gcv"):
-        same(model.fit(method), at_once.fit(method))
-    same(model.fit(lam=1e-5, rescale=True), at_once.fit(lam=1e-5, rescale=True))
+        same(model.fit(method), at_once(method))
+    same(model.fit(lam=1e-5, rescale=True), at_once(lam=1e-5, rescale=True))
     assert "3000" in model.fit().summary().as_text()
 
 
 def test_arrow_batches_are_chunks(at_once):
     batches = pa.Table.from_pandas(FRAME).to_batches(max_chunksize=700)
-    same(sf.SplineRegression.accumulate(BASIS).add_frames(batches, **OPTIONS).model(PENALTY).fit(), at_once.fit())
+    same(sf.SplineRegression.accumulate(BASIS).add_frames(batches, **OPTIONS).model(PENALTY).fit(), at_once())
 
 
 def test_accumulators_add_up_in_any_order(at_once):
@@ -64,7 +66,7 @@ def test_accumulators_add_up_in_any_order(at_once):
     left = ((parts[0] + parts[1]) + parts[2]) + parts[3]
     right = parts[3] + (parts[1] + (parts[0] + parts[2]))
     for total in (left, right, pickle.loads(pickle.dumps(left))):
-        same(total.model(PENALTY).fit(), at_once.fit())
+        same(total.model(PENALTY).fit(), at_once())
 
 
 def test_weights_integrals_and_constraints_accumulate():
