@@ -7,14 +7,15 @@ derivatives by complex step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
 from .discretize import COMPLEX_STEP
+from .equation import AnyArray
 from .priors import (
     DampedOscillator,
     DampedTrend,
@@ -104,26 +105,30 @@ def table(
 
     States that start late stay as they are over the steps that they wait (n, late).
     """
-    prior, mine = block.prior, slice(block.parameter, block.parameter + len(block.prior.hyperparameters))
+    prior, first = block.prior, block.parameter
+    own = values[first : first + len(prior.hyperparameters)]
+    along = {d: i - first for d, i in enumerate(free, 1) if 0 <= i - first < len(own)}
+    if isinstance(prior, Filtered):
+        T, Q = prior.tables(dt, own, x_unit, integral, along, width, waits)
+        if prior.starts_unknown:
+            return T, Q, np.zeros((prior.dim, prior.dim, width))
+    else:
+        T, Q = _expanded(lambda moved: prior.matrices(dt, moved, x_unit, integral), own, along, width)
+    (P0,) = _expanded(lambda moved: (prior.start(moved, x_unit).covariance,), own, along, width)
+    return T, Q, P0
 
-    def at(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
-        return (*prior.matrices(dt, values[mine], x_unit, integral), prior.start(values[mine], x_unit).covariance)
 
-    slopes = []
-    for d, i in reversed(list(enumerate(free, 1))):  # the last, a response time, makes what the others leave as it is
-        if mine.start <= i < mine.stop:
-            moved = values.astype(complex)
-            moved[i] *= 1 + 1j * COMPLEX_STEP
-            slopes.append((d, at(moved)))
-    real = at(values)
-    wide = tuple(np.zeros((*matrix.shape, width)) for matrix in real)
-    for array, matrix in zip(wide, real, strict=True):
-        array[..., 0] = matrix
-    for d, slope in slopes:
-        for array, matrix in zip(wide, slope, strict=True):
-            np.divide(matrix.imag, COMPLEX_STEP, out=array[..., d])
-    size = wide[0].shape[1]
-    for j, waiting in enumerate(() if waits is None else waits.T, size - prior.late):
-        wide[0][waiting, j] = wide[1][waiting, j] = wide[1][waiting, :, j] = 0.0
-        wide[0][waiting, j, j, 0] = 1.0
-    return wide[0], wide[1], wide[2]
+def _expanded(
+    matrices: Callable[[AnyArray], Sequence[AnyArray]], values: FloatArray, along: dict[int, int], width: int
+) -> list[FloatArray]:
+    """Matrices at hyperparameters, and at d on a last axis their derivatives by the logarithm of the one of number `along[d]`."""
+    found = []
+    for real in matrices(values):
+        found.append(np.zeros((*real.shape, width)))
+        found[-1][..., 0] = real
+    for d, i in along.items():
+        moved = values.astype(complex)
+        moved[i] *= 1 + 1j * COMPLEX_STEP
+        for wide, matrix in zip(found, matrices(moved), strict=True):
+            np.divide(matrix.imag, COMPLEX_STEP, out=wide[..., d])
+    return found

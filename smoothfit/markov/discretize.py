@@ -93,12 +93,12 @@ def discretize_many(
     (m, p), shape = entry.shape, (len(systems), len(steps))
     parts = np.ascontiguousarray(systems).view(np.float64).reshape(*systems.shape, -1)
     both = np.asarray(_kernels.discretize(parts, entry, steps, ramp, noise)).view(systems.dtype)[..., 0]
-    T, hold, ramps, Q = np.split(both, np.cumsum([m * m, m * p, m * p * ramp]), axis=2)
+    hold, ramps, Q = m * m, m * m + m * p, m * m + m * p * (1 + ramp)  # where they begin
     return Discrete(
-        T.reshape(*shape, m, m),
-        hold.reshape(*shape, m, p),
-        ramps.reshape(*shape, m, p * ramp),
-        np.moveaxis(Q.reshape(*shape, p * noise, m, m), 2, 1),
+        both[..., :hold].reshape(*shape, m, m),
+        both[..., hold:ramps].reshape(*shape, m, p),
+        both[..., ramps:Q].reshape(*shape, m, p * ramp),
+        both[..., Q:].reshape(*shape, p * noise, m, m).swapaxes(1, 2),
     )
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .._core import _kernels
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
-from .blocks import TABLE, Block, blocks_of, table
+from .blocks import KINDS, TABLE, Block, blocks_of, table
 from .functionals import Functionals
 from .process import AMPLITUDE, INTENSITY, RESPONSE, Prior, Start, split_values, start_together
 
@@ -40,6 +40,11 @@ class Processes:
     def blocks(self) -> tuple[Block, ...]:
         """What the kernels get of them."""
         return blocks_of(self.terms, self.x_unit)
+
+    @cached_property
+    def has_constant_start(self) -> bool:
+        """Whether the unknown directions of the first state are certainly the same at all hyperparameters."""
+        return all(type(part) in KINDS for term in self.terms for part in term.components)
 
     def start(self, values: AnyArray) -> Start:
         """Law of the first state."""
@@ -167,8 +172,13 @@ class Program:
 
     @cached_property
     def _constant_unknown(self) -> FloatArray | None:
-        """The same at all hyperparameters of processes that the kernels support."""
-        return None if any(b.kind == TABLE for b in self.processes.blocks) else self._unknown(self._ones)
+        """The same at all hyperparameters, if that is known of all processes."""
+        return self._unknown(self._ones) if self.processes.has_constant_start else None
+
+    @cached_property
+    def _tabled(self) -> tuple[Block, ...]:
+        """Processes whose matrices the kernels do not make."""
+        return tuple(block for block in self.processes.blocks if block.kind == TABLE)
 
     @cached_property
     def _start_of_width(self) -> dict[int, FloatArray]:
@@ -194,14 +204,13 @@ class Program:
         if slopes is not None:
             noise[:, 1 : 1 + count] = slopes.T
         B = self._start_of_width.get(width)
+        if B is None:
+            B = widened(self._unknown(values), width)
         tables: list[FloatArray] = []
-        if B is not None:
-            return self._read, self._steps, (), parameters, B, noise, is_still
-        for block in self.processes.blocks:
-            if block.kind == TABLE:
-                integral = block.integrated and self.n_accumulators > 0
-                tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width, self.waits)
-        return self._read, self._steps, tuple(tables), parameters, widened(self._unknown(values), width), noise, is_still
+        for block in self._tabled:
+            integral = block.integrated and self.n_accumulators > 0
+            tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width, self.waits)
+        return self._read, self._steps, tuple(tables), parameters, B, noise, is_still
 
     def _at(self, values: FloatArray, *, is_still: bool = False) -> Program:
         """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
@@ -269,7 +278,7 @@ class Program:
     def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
         """Terms of `Sums` of candidates (L, p) and (L, G), each (L,); NaN if they cannot be computed."""
         unknown = self._constant_unknown
-        if unknown is None or self.closed:
+        if unknown is None or self._tabled or self.closed:
             return self._scan_one_by_one(values, variance)
         n_effects = 0 if self.without_effects else self.n_effects
         found, used = _kernels.markov_scan(

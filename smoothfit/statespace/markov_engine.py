@@ -150,16 +150,16 @@ class MarkovEngine(StateSpaceEngine):
         return self._differences(whole, np.arange(len(whole)))
 
     def _differences(self, whole: FloatArray, along: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Scores and Hessians along some coordinates, which include all sizes."""
+        """Scores and Hessians along some coordinates, which include all sizes; but for those of the reference, which are zero."""
         k = len(whole)
         found = np.zeros((2, k, k))
-        for i in along.tolist():
-            if i != self.reference:
-                ends = [self._scores(whole + shift * np.eye(k)[i], along) for shift in (STEP, -STEP)]
-                found[:, i] = [(high - low)[1:] / (2 * STEP) for high, low in zip(*ends, strict=True)]
-        if self.reference is not None:
-            found[:, self.reference] = found[:, :, self.reference]
-        return np.array(self._scores(whole, along)), (found + found.swapaxes(1, 2)) / 2
+        others = along if self.reference is None else along[along != self.reference]
+        for at, i in enumerate(others.tolist()):
+            rest = others[at:]  # a Hessian is symmetric
+            ends = [self._scores(whole + shift * np.eye(k)[i], rest) for shift in (STEP, -STEP)]
+            slopes = [(high - low)[1 + rest] / (2 * STEP) for high, low in zip(*ends, strict=True)]
+            found[:, i, rest] = found[:, rest, i] = slopes
+        return np.array(self._scores(whole, along)), found
 
     def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""

@@ -146,6 +146,28 @@ def test_transition_and_noise_are_matrix_exponentials(prior, tau):
     assert (Q[:, -1, d : d + 2] == 0).all()
 
 
+@pytest.mark.parametrize("integral", [False, True])
+def test_tables_and_their_slopes_are_those_of_matrices(integral):
+    """Also by the shapes of the curve, whose equations change, and over steps that the output waits."""
+    curve = sf.priors.Matern(1.5) + sf.priors.LocalLinearTrend(step=0.5) + sf.priors.OrnsteinUhlenbeck()
+    prior = Filtered(curve, [Response("b", 0, None)])
+    values, dt, step = np.array([0.9, 0.7, 0.2, 0.3, 2.0, 0.4, 0.6]), np.array([0.3, 1.0, 1.0]), 1e-5
+    waits = np.array([[False], [False], [True]])
+    for i in range(len(values)):
+        moved = [values * np.exp(s * step * np.eye(len(values))[i]) for s in (1, -1)]
+        ends = [prior.matrices(dt, at, 1.0, integral) for at in moved]
+        T, Q = prior.tables(dt, values, 1.0, integral, {2: i}, 3, waits)
+        assert prior.tables(dt[:1], values, 1.0, integral, {}, 1)[0].shape[-1] == 1  # keeps other steps
+        for found, whole, high, low in zip((T, Q), prior.matrices(dt, values, 1.0, integral), *ends, strict=True):
+            np.testing.assert_allclose(found[:2, ..., 0], whole[:2], rtol=1e-12, atol=1e-14)
+            np.testing.assert_allclose(found[:2, ..., 2], ((high - low) / (2 * step))[:2], rtol=1e-7, atol=1e-9)
+            assert not found[..., 1].any()
+        assert (T[2, -1, :, 0] == np.eye(T.shape[1])[-1]).all()
+        assert not T[2, -1, :, 2].any()
+        assert not Q[2, -1].any()
+        assert not Q[2, :, -1].any()
+
+
 def blocks(*parts):
     size = sum(len(part) for part in parts)
     whole, at = np.zeros((size, size)), 0
