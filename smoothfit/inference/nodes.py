@@ -19,7 +19,7 @@ from ..errors import IntegrationWarning, NumericalError
 
 CUT = 13.8  # fall of the log density beyond which a lattice does not grow: a factor of 1e6
 SCAN = (33, 13, 7)  # points of the scan along each of one to three variables; more variables take SCANNED points
-SCANNED = 256
+SCANNED, SCANNED_EDGES = 256, 64
 ALONG = 17  # points of the scan along each axis through the start
 FIRST_STENCIL = 0.5  # in a logarithm
 LEAST_STENCIL = 1e-4
@@ -110,6 +110,7 @@ def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Points of the whole range, `start` first, and their log densities.
 
     A narrow maximum of some of the variables lies between the points. `start` is there, but may be at the bounds of the others.
+    Where it is at several, as of variances that vanish, lines through it stay at a bound: these are then scanned by themselves.
     """
     p = len(start)
     unit = np.array(list(itertools.product(np.linspace(0, 1, SCAN[p - 1]), repeat=p))) if p <= len(SCAN) else sobol(p, SCANNED)
@@ -122,6 +123,16 @@ def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     values = density(points)
     if np.isnan(values[0]):
         raise NumericalError(f"the likelihood cannot be computed at the estimates, theta = {start.tolist()}")
+    edges = np.flatnonzero((start <= density.lower) | (start >= density.upper))
+    if len(edges) > 1:
+        inside = np.repeat(start[None, :], SCANNED_EDGES, axis=0)
+        inside[:, edges] = (density.lower + sobol(p, SCANNED_EDGES) * (density.upper - density.lower))[:, edges]
+        heights = filled(density(inside))
+        for i in edges.tolist():
+            along = np.repeat(inside[[np.argmax(heights)]], ALONG, axis=0)
+            along[:, i] = np.linspace(density.lower[i], density.upper[i], ALONG)
+            inside, heights = np.concatenate([inside, along]), np.append(heights, filled(density(along)))
+        points, values = np.concatenate([points, inside]), np.append(values, heights)
     return points, filled(values)
 
 

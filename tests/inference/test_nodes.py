@@ -155,3 +155,21 @@ def test_gaps_matter_by_the_weight_around_them(centre):
     found = lattice_nodes(within(holed, 1), np.zeros(1))
     mean, cov = moments(found.theta, found.weights)
     np.testing.assert_allclose([mean[0], cov[0, 0]], [0, 1], atol=1e-3)
+
+
+def test_the_start_may_be_at_several_bounds():
+    """As of variances that vanish by the likelihood, beside others that are known well."""
+    count = [0]
+
+    def function(theta):
+        count[0] += len(theta)
+        vanishing, known = theta[:, :2] + 8.0, theta[:, 2:]
+        return (vanishing - np.exp(vanishing)).sum(axis=1) - (known**2).sum(axis=1) / (2 * 0.03**2)
+
+    density = Density(function, np.full(4, -50.0), np.full(4, 50.0))
+    found = sampled_nodes(density, np.array([-50.0, -50.0, 0.0, 0.0]))
+    mean = found.weights @ found.theta
+    variance = found.weights @ (found.theta - mean) ** 2
+    np.testing.assert_allclose(mean[:2], digamma(1.0) - 8.0, atol=0.1)
+    np.testing.assert_allclose(variance, [polygamma(1, 1)] * 2 + [0.03**2] * 2, rtol=0.15)
+    assert count[0] < 3000  # 2471; 5381 of lines through the start alone
