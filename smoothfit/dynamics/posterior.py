@@ -179,7 +179,6 @@ class NodePosterior(Posterior):
         """Such a combination at fine nodes, and the weights of these."""
 
     def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
-        """Equal-tailed intervals of combinations."""
         law, discrete, level = self.laws(rows), self.is_discrete(rows), check_level(alpha)
         found = law.interval(alpha)
         for i in np.flatnonzero(discrete):
@@ -187,7 +186,6 @@ class NodePosterior(Posterior):
         return found
 
     def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
-        """Twice the smaller probability on either side of values."""
         values = np.broadcast_to(values, len(rows)).astype(float)
         below, above = self._at_most(rows, values), self._at_most(-rows, -values)  # 1 - below would keep no digit of a small one
         return np.asarray(2 * np.minimum(below, above) / (below + above))
@@ -241,16 +239,13 @@ class EquationPosterior(NodePosterior):
     # Coefficients -----------------------------------------------------------------------------------------------------
 
     def values_of(self, row: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Values of a combination at fine nodes, and weights."""
         fine = self._fine
         return fine.theta[:, : self.engine.n_system] @ (row @ self.engine.way_back)[self.engine.in_system], fine.weights
 
     def is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
-        """Which combinations are numbers at each node."""
         return np.asarray(~(rows @ self.engine.way_back)[:, ~self.engine.in_system].any(axis=1))
 
     def laws(self, rows: FloatArray) -> Mixture:
-        """Laws of combinations of the coefficients."""
         turned, linear = rows @ self.engine.way_back, ~self.engine.in_system
         theta = self.engine.coefficients(self.nodes.theta, self.linear.mean)
         variance = np.einsum("mk,lkj,mj->lm", turned[:, linear], self.linear.cov, turned[:, linear])
@@ -271,13 +266,11 @@ class EquationPosterior(NodePosterior):
     # Noises -----------------------------------------------------------------------------------------------------------
 
     def noise_intervals(self, alpha: float) -> FloatArray:
-        """Equal-tailed intervals of intensities and of SDs."""
         return intervals_of_noises(self.engine, self.refined, alpha)
 
     # Draws ------------------------------------------------------------------------------------------------------------
 
     def draws(self, rng: np.random.Generator, size: int) -> Values:
-        """Draws of all parameters."""
         engine, nodes, fine = self.engine, self.nodes, self._fine
         which = np.searchsorted(np.cumsum(fine.weights)[:-1], (rng.permutation(size) + rng.random(size)) / size)
         mean, root = fine.at(self.linear.mean, which), fine.at(np.asarray(np.linalg.cholesky(self.linear.cov)), which)
@@ -295,7 +288,6 @@ class EquationPosterior(NodePosterior):
     # Outputs ----------------------------------------------------------------------------------------------------------
 
     def law(self, outputs: Outputs) -> Mixture:
-        """Laws of smoothed or forecast outputs."""
         return mixture(self.few, self.engine.moments(self.few.theta, outputs))
 
     def noise_variances(self, channel: int) -> FloatArray:
@@ -304,7 +296,6 @@ class EquationPosterior(NodePosterior):
         return np.asarray(self.few.scale2 * sigma2)
 
     def curves(self, outputs: Outputs) -> PointDraws:
-        """What draws outputs and parameters."""
         engine: Any = self.engine  # draws need moments and draws of the protocol alone
         return curve_draws(engine, self.few, outputs)
 

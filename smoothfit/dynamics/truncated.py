@@ -46,21 +46,17 @@ class DrawnPosterior(Posterior):
     values: Values
 
     def intervals(self, rows: FloatArray, alpha: float) -> FloatArray:
-        """Equal-tailed intervals of combinations."""
         return _quantiles(self.values.theta @ rows.T, alpha)
 
     def p_values(self, rows: FloatArray, values: FloatArray) -> FloatArray:
-        """Twice the smaller probability on either side of values."""
         below = np.mean(self.values.theta @ rows.T <= values, axis=0)
         return np.asarray(2 * np.minimum(below, 1 - below))
 
     def noise_intervals(self, alpha: float) -> FloatArray:
-        """Equal-tailed intervals of intensities and of SDs."""
         unknown = [i for i, channel in enumerate(self.problem.sample.channels) if not channel.known]
         return _quantiles(np.hstack([self.values.q, np.sqrt(self.values.sigma2[:, unknown])]), alpha)
 
     def draws(self, rng: np.random.Generator, size: int) -> Values:
-        """Draws of all parameters."""
         return _taken(self.values, rng.choice(len(self.values.theta), size, replace=size > len(self.values.theta)))
 
     @cached_property
@@ -71,7 +67,6 @@ class DrawnPosterior(Posterior):
         return _taken(self.values, resampled(scaled, np.full(count, 1 / count), MOST_SMOOTHED)[0])
 
     def law(self, outputs: Outputs) -> Mixture:
-        """Laws of smoothed or forecast outputs."""
         moments = [self._smoothed(i, outputs) for i in range(len(self._some.theta))]
         mean = np.array([mean[outputs.at, outputs.components] for mean, _ in moments])
         scale2 = np.array([cov[outputs.at, outputs.components, outputs.components] for _, cov in moments])
@@ -82,7 +77,6 @@ class DrawnPosterior(Posterior):
         return self._some.sigma2[:, channel]
 
     def curves(self, outputs: Outputs) -> PointDraws:
-        """What draws outputs and parameters."""
         equation, some = outputs.equation or self.problem.equation, self._some
 
         def draw(k: int, rng: np.random.Generator, size: int) -> FloatArray:

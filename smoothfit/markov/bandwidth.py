@@ -74,7 +74,6 @@ class Resolution(Information):
 
     @cached_property
     def information(self) -> FloatArray:
-        """I_kg for sigma2_g = 1, shape (order, n_groups)."""
         rows = self.rows
         if rows.is_of_one_kind:
             alone = np.zeros((self.order, 1))
@@ -163,7 +162,6 @@ class FixedLam(Tie):
     lam: float
 
     def log_q(self, resolution: object, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
-        """Return log q and its slopes."""
         return float(log_sigma2[0] - np.log(self.lam)), np.eye(len(log_sigma2))[0]
 
 
@@ -174,7 +172,6 @@ class FixedBandwidth(Tie):
     bandwidth: float
 
     def log_q(self, resolution: Information, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
-        """Return log q and its slopes."""
         shares = resolution.powers(self.bandwidth) @ resolution.information * np.exp(-log_sigma2)
         return float(-np.log(shares.sum())), shares / shares.sum()
 
@@ -186,7 +183,6 @@ class FixedDf(Tie):
     edf: float
 
     def log_q(self, resolution: Resolution, log_sigma2: FloatArray) -> tuple[float, FloatArray]:
-        """Return log q and its slopes."""
         rows, order, sigma2 = resolution.rows, resolution.order, np.exp(log_sigma2)
         lowest, highest = resolution.limits(sigma2)
 
