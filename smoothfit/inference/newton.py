@@ -4,8 +4,8 @@ From every local minimum of a grid, Newton's method with the exact Hessian, proj
 scale of its curvature (`Scaled`), quasi-Newton descents (BFGS) from several grids come first, and only the best end costs a
 Hessian; along one variable whose second derivative would cost differences of scores, the secant method is used. A minimum is
 converged if the Newton decrement g'H^-1 g of the free variables is negligible, H is positive definite, and at each bound reached
-the score points outward. What prediction criteria score, whatever the fit, stands here too. `descent` is the search for
-objectives without second derivatives.
+the score points outward. Prediction criteria and likelihoods as functions of their terms stand here, too. `descent` is the search
+for objectives without second derivatives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -430,3 +430,16 @@ def corrected_akaike(n: int, log_rss: float, free: float) -> tuple[float, float,
         return np.inf, n, 0.0
     penalty = (2 * n - free) / spare
     return n * (log_rss - np.log(n) + penalty), n, -n * (1 + penalty) / spare
+
+
+def deviance(n: float, log_det: Any, least: Any, is_relative: bool) -> Any:
+    """-2 log-likelihood of n contrasts, a determinant and a sum of squares; at the best common variance if that is left out."""
+    if is_relative:
+        return n * (np.log(2 * np.pi * least / n) + 1) + log_det
+    return n * np.log(2 * np.pi) + log_det + least
+
+
+PREDICTION_CRITERIA: dict[str, Callable[[int, float, float], tuple[float, float, float]]] = {
+    "gcv": generalized_cross_validation,
+    "aicc": corrected_akaike,
+}

@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray, check_choice
-from ..inference.newton import corrected_akaike, differenced, generalized_cross_validation
+from ..inference.newton import PREDICTION_CRITERIA, deviance, differenced
 from .bandwidth import Resolution
 from .kernels import Terms, gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
@@ -132,11 +132,9 @@ class Likelihood(Criterion):
         return log_det - self.left_out(kernel, q, sigma2, *directions), sse
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p)."""
         return self.assemble(*self._terms(terms, *self.split(theta)))
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient at one theta."""
         return self.scaled_gradient(theta)[:2]
 
     def gradient_and_sse(self, theta: FloatArray) -> tuple[float, FloatArray, float]:
@@ -230,7 +228,7 @@ class Likelihood(Criterion):
     def at_variances(self, q: float, sigma2: FloatArray) -> float:
         """-2 log-likelihood of the scaled rows at given variances, no factor left out."""
         determinant, sse = self._terms(terms, np.array([q]), sigma2[None])
-        return float(self.count * np.log(2 * np.pi) + determinant[0] + sse[0])
+        return float(deviance(self.count, determinant[0], sse[0], False))
 
     def common_variance(self, sse: float) -> float:
         """Maximising value of the common factor that theta leaves out."""
@@ -238,10 +236,7 @@ class Likelihood(Criterion):
 
     def assemble(self, determinant: FloatArray, sse: FloatArray) -> FloatArray:
         """-2 log-likelihood from its terms."""
-        n = self.count
-        if self.scale_free:
-            return np.asarray(n * (np.log(2 * np.pi * sse / n) + 1) + determinant)
-        return np.asarray(n * np.log(2 * np.pi) + determinant + sse)
+        return np.asarray(deviance(self.count, determinant, sse, self.scale_free))
 
     def _sse_slope(self, sse: float) -> float:
         return self.count / sse if self.scale_free else 1.0
@@ -298,9 +293,10 @@ class FullLikelihood(Likelihood):
 
 @dataclass(frozen=True, eq=False)
 class PredictionCriterion(Criterion):
-    """A function of RSS and n - edf at given relative variances `sigma2` (G,); theta is log q alone."""
+    """A criterion of `PREDICTION_CRITERIA`, of RSS and n - edf at relative variances `sigma2` (G,); theta is log q alone."""
 
     sigma2: FloatArray
+    method: str
     exact_hessian = False
 
     @cached_property
@@ -310,7 +306,6 @@ class PredictionCriterion(Criterion):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the entries of theta are the logarithms of."""
         return ("q",)
 
     @cached_property
@@ -319,20 +314,17 @@ class PredictionCriterion(Criterion):
         return 1 - self.directions
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return q (L,) and sigma2 (L, G) of candidates theta (L, 1)."""
         return np.exp(theta[:, 0]), np.repeat(self.sigma2[None], len(theta), axis=0)
 
-    @abstractmethod
     def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
         """Value, and its derivatives by log RSS and by free = n - edf."""
+        return PREDICTION_CRITERIA[self.method](len(self.rows), log_rss, free)
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, 1)."""
         rss, free = residual_terms(self.rows, self.order, *self.split(theta))
         return np.array([self.score(np.log(r), f)[0] for r, f in zip(rss, free, strict=True)])
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient at one theta."""
         q = float(np.exp(theta[0]))
         log_det, sse, _ = second_terms(self.rows, self.order, q, self.sigma2, self._all_noise, self.directions)
         value, by_log_rss, by_free = self.score(np.log(-sse[1]), log_det[1])
@@ -343,24 +335,7 @@ class PredictionCriterion(Criterion):
         return differenced(self, theta)
 
 
-class GeneralizedCrossValidation(PredictionCriterion):
-    """n log GCV."""
-
-    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
-        """Value, and its derivatives by log RSS and by free."""
-        return generalized_cross_validation(len(self.rows), log_rss, free)
-
-
-class CorrectedAkaike(PredictionCriterion):
-    """n [log(RSS / n) + (n + edf) / (n - edf - 2)]; infinite where n - edf <= 2."""
-
-    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
-        """Value, and its derivatives by log RSS and by free."""
-        return corrected_akaike(len(self.rows), log_rss, free)
-
-
 LIKELIHOODS: dict[str, type[Likelihood]] = {"reml": RestrictedLikelihood, "ml": FullLikelihood}
-PREDICTION_CRITERIA: dict[str, type[PredictionCriterion]] = {"gcv": GeneralizedCrossValidation, "aicc": CorrectedAkaike}
 
 
 def likelihood_of(method: str) -> type[Likelihood]:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from .._validation import FloatArray, check_choice
-from ..inference.newton import corrected_akaike, differenced, generalized_cross_validation
+from ..inference.newton import PREDICTION_CRITERIA, deviance, differenced
 from .band import Solution
 from .system import System
 
@@ -101,7 +101,6 @@ class RestrictedLikelihood(Criterion):
         return solution.rest + float(self.system.unfitted(log_tau, log_sigma2))
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p); not finite where the observations do not determine the coefficients."""
         return np.asarray(self._deviance(*self.terms(theta)))
 
     def terms(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -133,10 +132,7 @@ class RestrictedLikelihood(Criterion):
 
     def _deviance(self, determinant: Any, least: Any) -> Any:
         """Value from all determinants and the minimum."""
-        m = self.count
-        if self.system.scale_free:
-            return m * (np.log(2 * np.pi * least / m) + 1) + determinant
-        return m * np.log(2 * np.pi) + determinant + least
+        return deviance(self.count, determinant, least, self.system.scale_free)
 
     def determinants(self, log_det: FloatArray, log_tau: FloatArray, log_sigma2: FloatArray) -> FloatArray:
         """log|A| - log|S|_J (L,), the first being known."""
@@ -160,7 +156,6 @@ class RestrictedLikelihood(Criterion):
         return np.concatenate([by_penalty, by_variance]), least
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient at one theta."""
         log_tau, log_sigma2 = self.logs(theta)
         solution = self.system.solve(log_tau, log_sigma2)
         determinants, least = self.parts(solution, log_tau, log_sigma2)
@@ -253,27 +248,27 @@ class FullLikelihood(RestrictedLikelihood):
         return np.asarray(roots @ roots.transpose(0, 2, 1))
 
     def parts(self, solution: Solution, log_tau: FloatArray, log_sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Gradients of the determinants and of the minimum by (log_tau, log_sigma2 of the unknown)."""
         determinants, least = super().parts(solution, log_tau, log_sigma2)
         slopes = np.trace(self._shares(log_sigma2), axis1=1, axis2=2)
         return determinants + np.concatenate([np.zeros(self.system.n_penalties), slopes]), least
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta, exact."""
         value, gradient, hessian = super().hessian(theta)
         shares, by_variance = self._shares(self.logs(theta)[1]), self.directions[:, self.system.n_penalties :]
         curvature = np.diag(np.trace(shares, axis1=1, axis2=2)) - np.einsum("gij,hji->gh", shares, shares)
         return value, gradient, hessian - by_variance @ curvature @ by_variance.T
 
 
+@dataclass(frozen=True, eq=False)
 class PredictionCriterion(Criterion):
-    """A function of RSS and n - edf at given relative variances; theta moves the weights of the penalties alone."""
+    """A criterion of `PREDICTION_CRITERIA`, of RSS and n - edf at relative variances; theta moves the penalties' weights alone."""
 
+    method: str
     exact_hessian = False
 
-    @abstractmethod
     def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
         """Value, and its derivatives by log RSS and by free = n - edf."""
+        return PREDICTION_CRITERIA[self.method](self.system.n, log_rss, free)
 
     def residual(self, theta: FloatArray) -> tuple[float, float]:
         """RSS and n - edf."""
@@ -281,7 +276,6 @@ class PredictionCriterion(Criterion):
         return residual_terms(self.system, self.system.solve(log_tau, log_sigma2), log_sigma2)
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p); not finite where the observations do not determine the coefficients."""
         log_tau, log_sigma2 = self.logs(theta)
         found = self.system.values(log_tau, log_sigma2, solved=True)
         G, precision = self.system.n_groups, np.exp(-log_sigma2)
@@ -290,7 +284,6 @@ class PredictionCriterion(Criterion):
         return np.array([self.score(*pair)[0] for pair in zip(np.log(rss), free, strict=True)])
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient at one theta."""
         log_tau, log_sigma2 = self.logs(theta)
         rss, free = self.residual(theta)
         value, by_log_rss, by_free = self.score(np.log(rss), free)
@@ -302,24 +295,7 @@ class PredictionCriterion(Criterion):
         return value, np.array(gradient)
 
 
-class GeneralizedCrossValidation(PredictionCriterion):
-    """n log GCV."""
-
-    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
-        """Value, and its derivatives by log RSS and by free."""
-        return generalized_cross_validation(self.system.n, log_rss, free)
-
-
-class CorrectedAkaike(PredictionCriterion):
-    """n [log(RSS / n) + (n + edf) / (n - edf - 2)]; infinite where n - edf <= 2."""
-
-    def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
-        """Value, and its derivatives by log RSS and by free."""
-        return corrected_akaike(self.system.n, log_rss, free)
-
-
 LIKELIHOODS: dict[str, type[RestrictedLikelihood]] = {"reml": RestrictedLikelihood, "ml": FullLikelihood}
-PREDICTION_CRITERIA: dict[str, type[PredictionCriterion]] = {"gcv": GeneralizedCrossValidation, "aicc": CorrectedAkaike}
 METHODS = (*LIKELIHOODS, *PREDICTION_CRITERIA, "fixed", "ols")
 
 

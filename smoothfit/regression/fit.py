@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..basis.tensor import AnyBasis
+from ..inference.newton import deviance
 from ..observations import Observations
 from ..results.estimates import LEAST_FREE
 from .band import Solution, multiply_factor, rows_of_factor
@@ -367,16 +368,13 @@ class Fit:
         criterion = kind(system, np.zeros(0), np.zeros((0, 0)))
         least = criterion.minimum(solution, fit.log_tau, fit.log_sigma2)
         log_variances = float(system.counts @ fit.log_sigma2)
-        if self.method == "ols":
-            n = system.n
-            if system.unknown == system.n_groups:  # no SD is known: their common size is at its maximum
-                return n * float(np.log(2 * np.pi * least / n) + 1) + log_variances
-            return n * float(np.log(2 * np.pi)) + log_variances + least
-        deviance = criterion.count * float(np.log(2 * np.pi)) + log_variances + least
+        if self.method == "ols":  # if no SD is known their common size is at its maximum
+            return float(deviance(system.n, log_variances, least, system.unknown == system.n_groups))
+        whole = float(deviance(criterion.count, log_variances, least, False))
         if self.method == "ml" and not system.n_penalties:
-            return deviance
+            return whole
         determinant = criterion.determinant(solution, fit.log_tau, fit.log_sigma2)
-        return deviance + determinant - (0.0 if self.method == "ml" else plain(self.rows).log_det_of(self.unpenalized))
+        return whole + determinant - (0.0 if self.method == "ml" else plain(self.rows).log_det_of(self.unpenalized))
 
     @cached_property
     def unpenalized(self) -> FloatArray:

@@ -15,12 +15,11 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
-from ..inference.newton import Minimum, differenced, minimize
+from ..inference.newton import PREDICTION_CRITERIA, Minimum, differenced, minimize
 from ..inference.quasi_newton import LEVEL
 from ..results.exact import SMALLEST_SD
 from .criteria import (
     LIKELIHOODS,
-    PREDICTION_CRITERIA,
     Criterion,
     FullLikelihood,
     PredictionCriterion,
@@ -112,7 +111,7 @@ def estimate(
     if edf is not None:
         return _at_edf(system, likelihood, edf)
     if method in PREDICTION_CRITERIA:
-        return _predictive(system, PREDICTION_CRITERIA[method])
+        return _predictive(system, method)
     return _most_likely(system, likelihood, near)
 
 
@@ -423,7 +422,7 @@ def _boundary_names(system: System, low: npt.NDArray[np.bool_]) -> tuple[str, ..
     return tuple(f"#{u}" for u, is_low in enumerate(low) if is_low)
 
 
-def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
+def _predictive(system: System, method: str) -> Estimate:
     """The smallest prediction criterion inside the range of the weights and on its edges, at relative variances by REML."""
     exact = exact_limit(system, EXACT)
     if exact is not None:
@@ -436,14 +435,14 @@ def _predictive(system: System, kind: type[PredictionCriterion]) -> Estimate:
         if not P:
             return _scaled(own, np.zeros(0), log_sigma2, None)
         directions = np.hstack([np.eye(P), np.zeros((P, U))])
-        criterion = kind(own, np.concatenate([np.zeros(P), log_sigma2[:U]]), directions)
+        criterion = PredictionCriterion(own, np.concatenate([np.zeros(P), log_sigma2[:U]]), directions, method)
         minimum = search_from(criterion, log_sigma2[:U])()
         return _scaled(own, criterion.logs(minimum.theta)[0], log_sigma2, minimum)
 
     def value(own: System, log_tau: FloatArray, variances: FloatArray) -> float:
         rss, free = residual_terms(own, own.solve(log_tau, variances), variances)
         common = float(variances[0] - log_sigma2[0])  # of all variances, if no SD is known
-        return kind(own, np.zeros(0), np.zeros((0, 0))).score(float(np.log(rss)) + common, free)[0]
+        return PREDICTION_CRITERIA[method](own.n, float(np.log(rss)) + common, free)[0]
 
     def admits(edge: System) -> bool:
         return edge.size < edge.n and edge.is_identified

@@ -19,6 +19,7 @@ from .._validation import FloatArray, check_level, check_memory
 from ..basis.base import Basis
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
+from ..inference.newton import PREDICTION_CRITERIA
 from ..observations.abscissa import Asked, Points
 from ..results.curve import CurveResults
 from ..results.draws import N_MAXIMA, BandDraws, Indices, curve_draws
@@ -26,7 +27,6 @@ from ..results.integrated import Integrated
 from ..results.mixtures import Mixture
 from ..results.prediction import CurvePrediction, Estimate
 from .band import BandRows, pack
-from .criteria import PREDICTION_CRITERIA
 from .engine import BandEngine
 from .fit import Fit
 from .products import ProductRows

@@ -16,6 +16,7 @@ from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import BiasWarning, PrecisionWarning, SpecificationError
+from ..inference.newton import PREDICTION_CRITERIA
 from ..observations import Observations
 from ..observations.points import PointObservations
 from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution
@@ -24,7 +25,7 @@ from ..results.misfit import warn_of_misfits
 from .accumulate import Accumulator
 from .constraints import Constraint
 from .correlation import check_errors
-from .criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
+from .criteria import LIKELIHOODS, check_method
 from .fit import Fit
 from .fitting import Estimate
 from .posterior import check_cov_type

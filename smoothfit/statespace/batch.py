@@ -315,16 +315,10 @@ class SharedLikelihood:
         """Number of contrasts."""
         return len(self.batch.y) - self.order * len(self.batch)
 
-    def _assemble(self, log_det: FloatArray, sse: FloatArray) -> FloatArray:
-        n = self.count
-        if self.scale_free:
-            return np.asarray(n * (np.log(2 * np.pi * sse / n) + 1) + log_det)
-        return np.asarray(n * np.log(2 * np.pi) + log_det + sse)
-
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, 1)."""
         log_det, sse = _kernels.sum_many(self.batch.series, self.order, np.exp(theta[:, 0]), self.threads)
-        return self._assemble(log_det, sse)
+        return np.asarray(newton.deviance(self.count, log_det, sse, self.scale_free))
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient."""
@@ -337,7 +331,7 @@ class SharedLikelihood:
         second = log_det[2] + slope * sse[2]
         if self.scale_free:
             second -= slope / sse[0] * sse[1] ** 2
-        value = float(self._assemble(log_det[:1], sse[:1])[0])
+        value = float(newton.deviance(self.count, log_det[0], sse[0], self.scale_free))
         return value, np.array([log_det[1] + slope * sse[1]]), np.array([[second]])
 
 
@@ -347,4 +341,4 @@ def _terms_at(one: Batch, order: int, q: float, sigma2: float) -> tuple[float, f
     log_det, sse, _ = _kernels.likelihood_gradient(one.rows(one.ratio), order, q, variance, noise)
     design = _kernels.likelihood(one.rows(one.design_ratio), order, np.zeros(1), np.ones((1, 1)))[0, 0]
     n = len(one.y)
-    return (n - order) * np.log(2 * np.pi) + log_det[0] + sse[0], n - log_det[1], design
+    return newton.deviance(n - order, log_det[0], sse[0], False), n - log_det[1], design

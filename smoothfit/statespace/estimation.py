@@ -8,7 +8,7 @@ hyperparameters are differences along c of exact scores.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
-from ..inference.newton import Minimum, corrected_akaike, generalized_cross_validation, minimize
-from ..markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA, check_method
+from ..inference.newton import PREDICTION_CRITERIA, Minimum, minimize
+from ..markov.criteria import LIKELIHOODS, check_method
 from ..markov.program import Sums
 from ..markov.pyramid import EXACT_SD
 from ..results.exact import warn_of_exact_series
@@ -28,10 +28,6 @@ from .specification import Specification
 
 ALONG = 3e-4  # of c: a central difference of scores is right to its square
 LEAST_FREE = 1e-8  # n - edf over n, below which it is rounding
-SCORES: dict[str, Callable[[int, float, float], tuple[float, float, float]]] = {
-    "gcv": generalized_cross_validation,
-    "aicc": corrected_akaike,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +118,6 @@ class Others(Part):
         return whole
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All hyperparameters and all variances, scaled, at a theta."""
         return self.specification.split(self.full(theta))
 
 
@@ -133,7 +128,6 @@ class Processes(Part):
     variance: FloatArray
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All hyperparameters and all variances, scaled, at a theta."""
         values = np.array([np.nan if v is None else v for v in self.specification.scaled_hyperparameters()])
         values[[p.index for p in self.parameters]] = np.exp(theta)
         return values, self.variance
@@ -146,7 +140,6 @@ class Tied(GeneralCriterion):
     model: Others
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient."""
         whole, places, smoothing = self.model.full(theta), self.model.places, self.model.smoothing
         specification = self.model.specification
         total = self.assemble(specification.sums(*specification.split(whole), self.method, slopes=True))
@@ -174,10 +167,9 @@ class PredictionCriterion(GeneralCriterion):
         n = self.model.nobs
         if not (rss > 0 and free > LEAST_FREE * n):
             return np.inf, 0.0, 0.0
-        return SCORES[self.method](n, float(np.log(rss)), free)
+        return PREDICTION_CRITERIA[self.method](n, float(np.log(rss)), free)
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient."""
         values, variance = self.model.split(theta)
         rss, free = residual_terms(self.model.specification, values, variance)
         value, by_log_rss, by_free = self._score(rss, free)

@@ -10,14 +10,14 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError
-from ..inference.newton import REMEDY, Minimum, certified, differenced, minimize, trusting_each
+from ..inference.newton import PREDICTION_CRITERIA, REMEDY, Minimum, certified, differenced, minimize, trusting_each
 from ..markov.bandwidth import LIMIT, Resolution, Tie
 from ..markov.criteria import (
     LIKELIHOODS,
-    PREDICTION_CRITERIA,
     Criterion,
     FullLikelihood,
     Likelihood,
+    PredictionCriterion,
     RestrictedLikelihood,
     likelihood_of,
 )
@@ -117,7 +117,7 @@ def estimate(rows: Rows, order: int, method: str, tie: Tie | None, near: Varianc
         raise DataError(f"{len(rows)} observations are too few for aicc at order {order}: it needs n - edf > 2; use reml")
     # Relative precisions first; they are known if there is one series, or every SD is.
     sigma2 = np.ones(1) if rows.n_groups == 1 else estimate(rows, order, "reml", None, near).sigma2
-    return _search(PREDICTION_CRITERIA[method](rows, order, sigma2), sigma2, near=near)
+    return _search(PredictionCriterion(rows, order, sigma2, method), sigma2, near=near)
 
 
 def _maximise(likelihood: Likelihood, near: Variances | None) -> Variances:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
+from smoothfit.inference.newton import PREDICTION_CRITERIA
 from smoothfit.markov import criteria
 from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution
-from smoothfit.markov.criteria import LIKELIHOODS, PREDICTION_CRITERIA
+from smoothfit.markov.criteria import LIKELIHOODS, PredictionCriterion
 from smoothfit.markov.kernels import gradient_terms
 from smoothfit.markov.rows import Rows
 from smoothfit.statespace.fitting import Tied
@@ -39,7 +40,7 @@ def make_criterion(method, observations, order, sigma2=None):
     rows = Rows.of(observations)
     if method in LIKELIHOODS:
         return LIKELIHOODS[method](rows, order)
-    return PREDICTION_CRITERIA[method](rows, order, np.geomspace(1, 3, rows.n_groups) if sigma2 is None else sigma2)
+    return PredictionCriterion(rows, order, np.geomspace(1, 3, rows.n_groups) if sigma2 is None else sigma2, method)
 
 
 def difference_derivatives(function, theta, step):
