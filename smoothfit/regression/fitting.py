@@ -104,10 +104,9 @@ def estimate(
     _check_estimable(system, system.unknown + (lam is None and edf is None) * system.n_penalties)
     near = near or {}
     likelihood = LIKELIHOODS.get(method, RestrictedLikelihood)
-    if not system.n_penalties:
-        return _from(near, b"", partial(_unpenalized, system, likelihood))
-    if lam is not None:
-        return _from(near, b"", partial(_at_lam, system, likelihood, np.log(lam)))
+    if lam is not None or not system.n_penalties:
+        log_lam = np.zeros(0) if lam is None or not system.n_penalties else np.log(lam)
+        return _from(near, b"", partial(_at_lam, system, likelihood, log_lam))
     if edf is not None:
         return _at_edf(system, likelihood, edf)
     if method in PREDICTION_CRITERIA:
@@ -130,21 +129,12 @@ def _from(near: Ends, key: bytes, fit: Callable[[FloatArray | None], Estimate]) 
 # Given weights --------------------------------------------------------------------------------------------------------------
 
 
-def _unpenalized(system: System, likelihood: type[RestrictedLikelihood], start: FloatArray | None = None) -> Estimate:
-    none = np.zeros(0)
-    if system.unknown == 0 or system.scale_free:
-        return _scaled(system, none, np.zeros(system.n_groups), None, likelihood is not RestrictedLikelihood)
-    criterion = likelihood(system, np.zeros(system.unknown), np.eye(system.unknown))
-    minimum, boundary = _over_variances(system, criterion, start)
-    log_tau, log_sigma2 = criterion.logs(minimum.theta)
-    return Estimate(system, None, log_tau, log_sigma2, none, boundary, minimum)
-
-
 def _at_lam(system: System, likelihood: type[RestrictedLikelihood], log_lam: FloatArray, start: FloatArray | None) -> Estimate:
-    """With lam = tau times the first unknown variance."""
+    """With lam = tau times the first unknown variance, (n_penalties,), of which there may be none."""
     P, U = system.n_penalties, system.unknown
     if U == 0 or system.scale_free:
-        return _scaled(system, log_lam, np.zeros(system.n_groups), None)
+        by_readings = not P and likelihood is not RestrictedLikelihood
+        return _scaled(system, log_lam, np.zeros(system.n_groups), None, by_readings)
     directions = np.hstack([np.zeros((U, P)), np.eye(U)])
     directions[0, :P] = -1.0
     criterion = likelihood(system, np.concatenate([log_lam, np.zeros(U)]), directions)
@@ -250,11 +240,12 @@ def _most_likely(system: System, likelihood: type[RestrictedLikelihood], near: E
         return 0.0 if issubclass(likelihood, FullLikelihood) else own.free_log_det
 
     def at(face: Face) -> Estimate:
-        kind = _inside if face.system.n_penalties else _unpenalized
+        own = face.system
+        fit = partial(_inside, own, likelihood) if own.n_penalties else partial(_at_lam, own, likelihood, np.zeros(0))
         try:
-            found = _from(near, face.weights.tobytes(), partial(kind, face.system, likelihood))
+            found = _from(near, face.weights.tobytes(), fit)
         except ConvergenceError as error:
-            raise ConvergenceError(str(error), error.value - scale(face.system)) from None
+            raise ConvergenceError(str(error), error.value - scale(own)) from None
         ends.update(found.ends)
         return found
 
