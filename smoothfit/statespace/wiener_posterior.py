@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import FloatArray, frozen
 from ..basis import Spline
 from ..errors import SpecificationError
 from ..markov.bandwidth import Resolution
@@ -57,6 +57,16 @@ class WienerPosterior:
     q: float
     sigma2: FloatArray
     noise_factor: ClassVar[float] = 1.0  # by which the logarithm of an SD moves with its entry of `logs`
+    # What this posterior has not: coefficients, regressors, biases, and parameters of series beside their SDs.
+    effects: ClassVar[tuple[FloatArray, FloatArray]] = frozen(np.zeros(0)), frozen(np.zeros((0, 0)))
+    effects_by_sensors: ClassVar[FloatArray] = effects[1]
+    slopes: ClassVar[Mapping[str, float]] = {}
+    effect_names: ClassVar[tuple[str, ...]] = ()
+    of_sensors: ClassVar[tuple[str, ...]] = ()
+    biased: ClassVar[tuple[str, ...]] = ()
+    regressors: ClassVar[tuple[str, ...]] = ()
+    no_spline: ClassVar[str] = ""  # why the mean is no spline: it is one
+    is_periodic: ClassVar[bool] = False
 
     @cached_property
     def filtered(self) -> FloatArray:
@@ -106,21 +116,6 @@ class WienerPosterior:
         return (*((name, True) for name in self.rows.unknown), ("q", False))
 
     @property
-    def effects_by_sensors(self) -> FloatArray:
-        """Slopes (p, s) of coefficients by the coordinates of scales, lags and correlations that are estimated: none."""
-        return np.zeros((0, 0))
-
-    @property
-    def of_sensors(self) -> tuple[str, ...]:
-        """Names of scales, lags and correlations that are estimated: none."""
-        return ()
-
-    @property
-    def slopes(self) -> dict[str, float]:
-        """Derivatives by their coordinates of what is not searched by its logarithm: of nothing."""
-        return {}
-
-    @property
     def is_relative(self) -> bool:
         """Whether a common factor of all variances is unknown."""
         return not self.rows.has_known
@@ -137,16 +132,6 @@ class WienerPosterior:
         directions *= 2.0  # log sigma2 = 2 log sigma
         directions[-1] = np.eye(1, 1 + self.rows.n_groups)
         return likelihood_of(method)(self.rows, self.order).joint_hessian(self.q, self.sigma2, directions[free])
-
-    @property
-    def effects(self) -> tuple[FloatArray, FloatArray]:
-        """No coefficients."""
-        return np.zeros(0), np.zeros((0, 0))
-
-    @property
-    def effect_names(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     # Likelihood -------------------------------------------------------------------------------------------------------
 
@@ -262,27 +247,12 @@ class WienerPosterior:
         """Derivatives of the mean of an order that the curve has not."""
         return self._pieces.mean(x, deriv)
 
-    @property
-    def no_spline(self) -> str:
-        """Why the mean is no spline: it is one."""
-        return ""
-
-    @property
-    def is_periodic(self) -> bool:
-        """It is not."""
-        return False
-
     def spline(self) -> Spline:
         """The posterior mean as an exact spline."""
         rows = self.rows
         multiplicity = np.ones(len(rows.nodes), dtype=np.int64)
         np.maximum.at(multiplicity, rows.node_of_row, rows.deriv.astype(np.int64) + 1)
         return self._pieces.spline(multiplicity)
-
-    @property
-    def biased(self) -> tuple[str, ...]:
-        """Series with an unknown bias: none."""
-        return ()
 
     def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:
         """Points with values of regressors, of which there are none."""
@@ -298,11 +268,6 @@ class WienerPosterior:
 
     def pulses(self, deriv: int) -> tuple[str, ...]:
         """Pulses of series: none."""
-        return ()
-
-    @property
-    def regressors(self) -> tuple[str, ...]:
-        """None."""
         return ()
 
     # Observations -----------------------------------------------------------------------------------------------------
