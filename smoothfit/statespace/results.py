@@ -9,11 +9,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from .._entry import entry_point
-from .._frames import framed, labelled, table_of
-from .._validation import FloatArray, check_choice, check_level, check_order
+from .._frames import labelled, table_of
+from .._validation import FloatArray, check_choice
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
 from ..markov.functionals import DIFFERENCE as OF_ENDS
@@ -21,17 +20,15 @@ from ..markov.functionals import INTEGRAL
 from ..markov.sampling import IntArray
 from ..observations import derivative_label
 from ..observations.abscissa import Asked, Points
-from ..observations.readings import HIGHEST_DERIVATIVE
 from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution
-from ..results.components import component_frame, variance_shares
 from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.influence import Influence
 from ..results.misfit import NOTE_WIDTH, notes_of
 from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
+from .components import Additive
 from .effects import future_columns
-from .estimates import Estimated
 from .estimation import Optimum
 from .fit import Fit
 from .fitting import Variances
@@ -39,10 +36,8 @@ from .functionals import CurveFunctionals
 from .growing import growing, growth_factor
 from .online import Nodes
 from .robust import HIGHEST_DF
-from .varying import coefficient_label
 
 if TYPE_CHECKING:
-    import pandas as pd
     from statsmodels.iolib.summary import Summary
 
     from ..basis import Spline
@@ -53,7 +48,7 @@ Draws = Callable[[np.random.Generator, int, IntArray], FloatArray]
 
 
 @entry_point
-class SmoothingSplineResults(Estimated):
+class SmoothingSplineResults(Additive):
     """A fitted smoothing spline or structural model; made by `SmoothingSpline.fit`.
 
     Attributes
@@ -147,108 +142,6 @@ class SmoothingSplineResults(Estimated):
             nodes = Nodes(kept, [engine.at(theta) for theta in kept.theta])
         return self.fitted.posterior.online(lag, self.df_interval, self.fitted.described, nodes)
 
-    # Parts ------------------------------------------------------------------------------------------------------------
-
-    @property
-    def component_names(self) -> tuple[str, ...]:
-        """Names of the additive parts of the curve, components of the prior and interventions, then of coefficients that vary.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(24.0)
-        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12)
-        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
-        >>> sf.SmoothingSpline(sf.observe(t, y, sd=0.1), prior=prior, interventions=[sf.Level(7)]).fit().component_names
-        ('wiener', 'seasonal', 'level(7)')
-        """
-        return self.fitted.posterior.component_names
-
-    def part_of_curve(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
-        """Return posterior mean and variance of a derivative of one part of the curve at points x (n,).
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(24.0)
-        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, harmonics=1, q=0)
-        >>> res = sf.SmoothingSpline(sf.observe(t, 0.1 * t + np.sin(2 * np.pi * t / 12), sd=0.1), prior=prior).fit()
-        >>> mean, variance = res.part_of_curve(res.observations.abscissa.points(np.array([3.0, 9.0])), 0, "seasonal")
-        >>> mean.round(1)
-        array([ 1., -1.])
-        """
-        return self._asked(CurveFunctionals(x, (deriv,), component=part))
-
-    def prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
-        """Return the prediction of a derivative of one part of the curve at points; `x` are these as they were given.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(24.0)
-        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, harmonics=1, q=0)
-        >>> res = sf.SmoothingSpline(sf.observe(t, 0.1 * t + np.sin(2 * np.pi * t / 12), sd=0.1), prior=prior).fit()
-        >>> points = res.observations.abscissa.points(np.array([10.0]))
-        >>> res.prediction_of_part(points, [10.0], 1, "wiener").predicted_mean.round(2)
-        array([0.1])
-        """
-        mean, variance = self.part_of_curve(points, deriv, part)
-        law = self._law(CurveFunctionals(points, (deriv,), component=part))
-        return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, law=law)
-
-    @property
-    def coefficient_names(self) -> tuple[str, ...]:
-        """Those of them that are paths of coefficients, and no parts of the curve."""
-        posterior = self.fitted.posterior
-        return tuple(coefficient_label(name) for name in posterior.regressors if name not in posterior.effect_names)
-
-    def parts_of_curve(self, deriv: int) -> tuple[str, ...]:
-        """Return the names of the parts of f that have a derivative of an order.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.OrnsteinUhlenbeck()  # whose second part has no slope
-        >>> res = sf.SmoothingSpline(sf.observe(np.arange(9.0), np.arange(9.0), sd=0.1), prior=prior).fit()
-        >>> res.parts_of_curve(0), res.parts_of_curve(1)
-        (('wiener', 'ou'), ('wiener',))
-        """
-        return tuple(name for name in self.component_names if self.fitted.posterior.component_smoothness(name) >= deriv)
-
-    def parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
-        """Return name, x, means and variances of what regressors and pulses of series add to observations, at x or where observed.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(20.0)
-        >>> promotion = np.where(t % 3 == 0, 1.0, 0.0)
-        >>> obs = sf.observe(t, 0.1 * t + 2 * promotion, sd=0.1)
-        >>> res = sf.SmoothingSpline(obs, regressors={"promotion": promotion}).fit()
-        >>> [(name, mean[:2].round(1).tolist()) for name, x, mean, variance in res.parts_of_observations(None, 0)]
-        [('promotion', [2.0, 0.0])]
-        """
-        posterior, abscissa = self.fitted.posterior, self.observations.abscissa
-        names = (*posterior.dependents(deriv), *(posterior.pulses(deriv) if x is None else ()))
-        asked = None if x is None else abscissa.asked(x)
-        if not names or (asked is not None and asked.table is None):
-            return []
-        if asked is None:
-            rows = np.concatenate([np.full(len(r), r.deriv == deriv and r.upper is None) for r in self.observations.readings])
-            points, known = self.observations.points.take(rows), {name: posterior.regressor(name)[rows] for name in names}
-        else:
-            points = abscissa.points(asked.array.ravel())
-            known = future_columns(names, posterior.regressors, None, asked, len(points.coarse))
-        (coef, covariance), found = posterior.effects, []
-        for name in names:
-            if name in posterior.effect_names:
-                j = posterior.effect_names.index(name)
-                mean, variance = coef[j], covariance[j, j]
-            else:
-                mean, variance = self.part_of_curve(points, 0, coefficient_label(name))
-            found.append((name, points, known[name] * mean, known[name] ** 2 * variance))
-        return found
-
     def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
         """Points with the regressors of observations there, if these are given and observations of f^(deriv) depend on them."""
         points, posterior = super()._points(asked, deriv), self.fitted.posterior
@@ -274,12 +167,6 @@ class SmoothingSplineResults(Estimated):
     def highest_mean_derivative(self) -> int:
         """The same; 2 order - 1 where the mean is a spline: between observations it is a polynomial of that degree."""
         return self.fitted.posterior.highest_mean_derivative
-
-    def _asked(self, functionals: CurveFunctionals) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and variances (n,) of functionals, in the user's units."""
-        posterior: Any = self.fitted.posterior
-        mean, variance = posterior.answer(posterior.question(functionals))
-        return mean, variance
 
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         return self._asked(CurveFunctionals(x, (deriv,)))
@@ -439,11 +326,8 @@ class SmoothingSplineResults(Estimated):
         """
         if component is None:
             return self._predict(x, deriv, regressors)
-        _refuse_regressors(regressors)
-        order = self._check_component(component, deriv)
-        asked = self.observations.abscissa.asked(x)
-        points = self.observations.abscissa.points(asked.array.ravel())
-        return labelled(self.part_of_curve(points, order, component)[0].reshape(asked.array.shape), x, "mean")
+        asked, points, order = self._asked_of_part(x, deriv, component, regressors)
+        return labelled(self._part(points, order, component)[0].reshape(asked.array.shape), x, "mean")
 
     def get_prediction(
         self,
@@ -493,11 +377,8 @@ class SmoothingSplineResults(Estimated):
             return replace(prediction, omits=prediction.omits + omits)
         if simultaneous or name is not None:
             raise SpecificationError("component excludes simultaneous and name: intervals of a component are pointwise")
-        _refuse_regressors(regressors)
-        order = self._check_component(component, deriv)
-        asked = self.observations.abscissa.asked(x)
-        points = self.observations.abscissa.points(asked.array.ravel())
-        prediction = self.prediction_of_part(points, asked.shown, order, component)
+        asked, points, order = self._asked_of_part(x, deriv, component, regressors)
+        prediction = self._prediction_of_part(points, asked.shown, order, component)
         return prediction.integrated() if check_choice(parameters, "parameters", PARAMETERS) == PARAMETERS[1] else prediction
 
     def sample(
@@ -562,124 +443,6 @@ class SmoothingSplineResults(Estimated):
 
         return drawing
 
-    def _check_component(self, component: str, deriv: Any) -> int:
-        """Check a component and the order of a derivative of it."""
-        if component not in self.component_names:
-            raise SpecificationError(f"component is {component!r}; the components are {', '.join(self.component_names)}")
-        highest = min(self.fitted.posterior.component_smoothness(component), HIGHEST_DERIVATIVE)
-        order = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
-        if order > highest:
-            raise SpecificationError(f"deriv is {order}; derivatives of {component} end at {derivative_label(highest)}")
-        return order
-
-    @framed
-    def components(self, x: Any = None, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
-        """Additive parts of the curve, and of observations, with their standard errors.
-
-        Parameters
-        ----------
-        x : array_like, or data frame, optional
-            As of `predict`; of a data frame with the regressors of the fit their parts are included. By default the x of
-            the observations, with the parts of the regressors there.
-        deriv : int
-            Order of the derivative; parts that have none of that order are left out.
-        alpha : float
-            Intervals have level 1 - alpha.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each part and x: ``component``, x under its own name, ``mean``, ``mean_se``, ``mean_ci_lower``,
-            ``mean_ci_upper``. Parts are the components of the prior and interventions (`component_names`), whose sum is f, and
-            regressors, each times its coefficient. The level that is taken out before the fit counts to the first component that
-            has one. The path of a coefficient that varies is listed as ``coef(<regressor>)``.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(48.0)
-        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(48)
-        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
-        >>> parts = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().components()
-        >>> parts.groupby("component")["mean"].std().round(1).to_dict()
-        {'seasonal': 0.7, 'wiener': 1.4}
-        """
-        return component_frame(self, x, check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha))
-
-    @framed
-    def variance_shares(self, name: str | None = None) -> pd.DataFrame:
-        """Variance of the observations of a series that each component accounts for.
-
-        Parameters
-        ----------
-        name : str, optional
-            A series that observes f or a derivative; by default the first.
-
-        Returns
-        -------
-        pandas.DataFrame
-            A row for each component of `components`, for a noise process, and for the residuals, with columns
-
-            - ``variance``: of the posterior mean of the component over the observations, in squared units of y,
-            - ``share`` = Cov(component, y) / Var(y) over the observations. The shares sum to one; that of a component which moves
-              against the others may be negative,
-            - ``strength`` = max(0, 1 - Var(residual) / Var(component + residual)), the strength of a trend or a season; NaN of the
-              residuals.
-
-        Notes
-        -----
-        Variances are over the n observations, divided by n, each of weight one, and of the estimated components: those of a trend
-        grow with the length of the record. Components that are correlated over the observations split what they have in common by
-        their covariance with y.
-
-        References
-        ----------
-        X. Wang, K. Smith and R. Hyndman (2006), "Characteristic-based clustering for time series data": strength.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(96.0)
-        >>> y = 0.02 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(96)
-        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
-        >>> sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().variance_shares()["share"].round(2).to_dict()
-        {'wiener': 0.37, 'seasonal': 0.62, 'residual': 0.01}
-        """
-        return variance_shares(self, self._fittedvalues, name)
-
-    def plot_components(self, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
-        """Draw each additive part of the curve and of observations over x, with its pointwise interval; see `components`.
-
-        Parameters
-        ----------
-        deriv : int
-            Order of the derivative.
-        alpha : float
-            The intervals have level 1 - alpha.
-        ax : sequence of matplotlib.axes.Axes, optional
-            One for each part; by default a new figure.
-
-        Returns
-        -------
-        ndarray of matplotlib.axes.Axes
-            One for each part.
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> t = np.arange(24.0)
-        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(24)
-        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
-        >>> axes = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().plot_components()
-        >>> len(axes)
-        2
-        >>> plt.close()
-        """
-        from ..results.components import plot_components
-
-        frame = component_frame(self, None, check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha))
-        return plot_components(self, frame, deriv, alpha, ax)
-
     # Summary ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
@@ -738,11 +501,6 @@ class SmoothingSplineResults(Estimated):
     def __repr__(self) -> str:
         bandwidth = "" if self.trend is None else f", bandwidth={self.bandwidth:.4g}"
         return f"SmoothingSplineResults({self.fitted.described}, nobs={self.nobs}, edf={self.edf:.4g}{bandwidth})"
-
-
-def _refuse_regressors(regressors: Any) -> None:
-    if regressors is not None:
-        raise SpecificationError("regressors and component exclude each other; leave out one of them")
 
 
 def _by_derivative(draws: FloatArray, n_derivs: int) -> FloatArray:

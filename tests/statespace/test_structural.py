@@ -38,8 +38,8 @@ def fitted(y, prior, **options):
 
 def moments(res, x, part, deriv=0):
     """Mean and SD of a part of the curve at the estimates."""
-    mean, variance = res.part_of_curve(res.observations.abscissa.points(np.array(x, dtype=float)), deriv, part)
-    return mean, np.sqrt(variance)
+    prediction = res.get_prediction(np.array(x, dtype=float), deriv, component=part)
+    return prediction.predicted_mean, prediction.se_mean
 
 
 def unobserved(y, **options):

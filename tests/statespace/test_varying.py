@@ -198,8 +198,9 @@ def test_a_stream_and_a_formula_have_the_same_posterior(demand):
     points = whole.observations.abscissa.points(np.array([70.0]))
     for part in (None, "coef(price)"):
         ours = online.moments(CurveFunctionals(points, component=part))
-        theirs = whole.part_of_curve(points, 0, part)
-        np.testing.assert_allclose([ours.mean[0], ours.variance[0]], theirs, rtol=1e-9)
+        theirs = whole.get_prediction([70.0], component=part)
+        np.testing.assert_allclose(ours.mean[0], theirs.predicted_mean, rtol=1e-9)
+        np.testing.assert_allclose(ours.variance[0], theirs.var_pred_mean, rtol=1e-9)
 
 
 def test_other_noise_goes_with_it(demand):

@@ -1,0 +1,294 @@
+"""The additive parts of a curve and of observations of it: names, predictions, frames, pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._entry import entry_point
+from .._frames import framed
+from .._validation import FloatArray, check_level, check_order
+from ..errors import SpecificationError
+from ..observations import Observations, Readings, derivative_label
+from ..observations.abscissa import Asked, Points
+from ..observations.readings import HIGHEST_DERIVATIVE
+from ..results.drawing import BAND_ALPHA, CURVE_COLOUR, panels
+from ..results.mixtures import critical_value
+from ..results.plotting import drawn, format_times, x_label
+from ..results.prediction import CurvePrediction
+from .effects import future_columns
+from .estimates import Estimated
+from .functionals import CurveFunctionals
+from .varying import coefficient_label
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESIDUAL, NOISE = "residual", "noise process"
+ROUNDING = 1e-9  # of the range of fitted values: what is left of them is no noise process
+
+
+@entry_point
+class Additive(Estimated):
+    """Parts of the curve and of observations: their tables, their pictures, the variance that each accounts for."""
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """Names of the additive parts of the curve, components of the prior and interventions, then of coefficients that vary.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(24.0)
+        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> sf.SmoothingSpline(sf.observe(t, y, sd=0.1), prior=prior, interventions=[sf.Level(7)]).fit().component_names
+        ('wiener', 'seasonal', 'level(7)')
+        """
+        return self.fitted.posterior.component_names
+
+    @framed
+    def components(self, x: Any = None, deriv: int = 0, alpha: float = 0.05) -> pd.DataFrame:
+        """Additive parts of the curve, and of observations, with their standard errors.
+
+        Parameters
+        ----------
+        x : array_like, or data frame, optional
+            As of `predict`; of a data frame with the regressors of the fit their parts are included. By default the x of
+            the observations, with the parts of the regressors there.
+        deriv : int
+            Order of the derivative; parts that have none of that order are left out.
+        alpha : float
+            Intervals have level 1 - alpha.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each part and x: ``component``, x under its own name, ``mean``, ``mean_se``, ``mean_ci_lower``,
+            ``mean_ci_upper``. Parts are the components of the prior and interventions (`component_names`), whose sum is f, and
+            regressors, each times its coefficient. The level that is taken out before the fit counts to the first component that
+            has one. The path of a coefficient that varies is listed as ``coef(<regressor>)``.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(48.0)
+        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(48)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> parts = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().components()
+        >>> parts.groupby("component")["mean"].std().round(1).to_dict()
+        {'seasonal': 0.7, 'wiener': 1.4}
+        """
+        return self._component_frame(x, deriv, alpha)
+
+    def _component_frame(self, x: Any, deriv: Any, alpha: float) -> pd.DataFrame:
+        import pandas as pd
+
+        deriv, alpha = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha)
+        abscissa = self.observations.abscissa
+        if x is None:
+            points = self.observations.points
+            points = points.take(np.unique(points.keys, return_index=True)[1])
+        else:
+            points = abscissa.points(abscissa.asked(x).array.ravel())
+        names = self._parts(deriv)
+        if not names:
+            raise SpecificationError(f"deriv is {deriv}; no part of the curve has {derivative_label(deriv)}")
+        critical = critical_value(alpha, self.df_interval)
+        frames = []
+
+        def add(name: str, x: Any, mean: FloatArray, se: FloatArray, ends: FloatArray) -> None:
+            columns = {"component": np.repeat(name, len(mean)), self.observations.x_name: x, "mean": mean, "mean_se": se}
+            frames.append(pd.DataFrame(columns | {"mean_ci_lower": ends[:, 0], "mean_ci_upper": ends[:, 1]}))
+
+        shown = abscissa.shown(abscissa.restore(points.coarse))
+        for name in names:
+            part = self._prediction_of_part(points, shown, deriv, name)
+            add(name, shown, part.predicted_mean, part.se_mean, part.conf_int(alpha=alpha))
+        for name, at, mean, variance in self._parts_of_observations(x, deriv):
+            se = np.sqrt(variance)
+            ends = mean[:, None] + critical * se[:, None] * np.array([-1.0, 1.0])
+            add(name, abscissa.shown(abscissa.restore(at.coarse)), mean, se, ends)
+        return pd.concat(frames, ignore_index=True)
+
+    @framed
+    def variance_shares(self, name: str | None = None) -> pd.DataFrame:
+        """Variance of the observations of a series that each component accounts for.
+
+        Parameters
+        ----------
+        name : str, optional
+            A series that observes f or a derivative; by default the first.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each component of `components`, for a noise process, and for the residuals, with columns
+
+            - ``variance``: of the posterior mean of the component over the observations, in squared units of y,
+            - ``share`` = Cov(component, y) / Var(y) over the observations. The shares sum to one; that of a component which moves
+              against the others may be negative,
+            - ``strength`` = max(0, 1 - Var(residual) / Var(component + residual)), the strength of a trend or a season; NaN of the
+              residuals.
+
+        Notes
+        -----
+        Variances are over the n observations, divided by n, each of weight one, and of the estimated components: those of a trend
+        grow with the length of the record. Components that are correlated over the observations split what they have in common by
+        their covariance with y.
+
+        References
+        ----------
+        X. Wang, K. Smith and R. Hyndman (2006), "Characteristic-based clustering for time series data": strength.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(96.0)
+        >>> y = 0.02 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(96)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().variance_shares()["share"].round(2).to_dict()
+        {'wiener': 0.37, 'seasonal': 0.62, 'residual': 0.01}
+        """
+        import pandas as pd
+
+        observations = self.observations
+        reading = _series_of_values(observations, name)
+        mine = observations.series == observations.names.index(reading.name)
+        alike = np.concatenate([np.full(len(r), r.deriv == reading.deriv and r.upper is None) for r in observations.readings])
+        points, posterior = observations.points.take(mine), self.fitted.posterior
+        paths = {coefficient_label(regressor) for regressor in posterior.regressors if regressor not in posterior.effect_names}
+        parts = {part: self._part(points, reading.deriv, part)[0] for part in self._parts(reading.deriv) if part not in paths}
+        added = {part: mean[mine[alike]] for part, _, mean, _ in self._parts_of_observations(None, reading.deriv)}
+        parts |= {part: mean for part, mean in added.items() if mean.any()}
+        y, fitted = observations.y[mine], self._fittedvalues[mine]
+        other = fitted - np.sum(list(parts.values()), axis=0)
+        if np.ptp(other) > ROUNDING * np.ptp(fitted):
+            parts[NOISE] = other
+        parts[RESIDUAL] = residual = y - fitted
+        rows = {}
+        for part, values in parts.items():
+            whole = float(np.var(values + residual))
+            strength = max(0.0, 1 - float(np.var(residual)) / whole) if part != RESIDUAL and whole > 0 else np.nan
+            rows[part] = {"variance": np.var(values), "share": np.mean((values - values.mean()) * (y - y.mean())) / np.var(y)}
+            rows[part]["strength"] = strength
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("component")
+
+    def plot_components(self, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw each additive part of the curve and of observations over x, with its pointwise interval; see `components`.
+
+        Parameters
+        ----------
+        deriv : int
+            Order of the derivative.
+        alpha : float
+            The intervals have level 1 - alpha.
+        ax : sequence of matplotlib.axes.Axes, optional
+            One for each part; by default a new figure.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+            One for each part.
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(24.0)
+        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(24)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> axes = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit().plot_components()
+        >>> len(axes)
+        2
+        >>> plt.close()
+        """
+        frame = self._component_frame(None, deriv, alpha)
+        abscissa, x_name = self.observations.abscissa, self.observations.x_name
+        names = list(dict.fromkeys(frame["component"]))
+        axes = panels(ax, len(names), 1, (8, 2.4), sharex=True)
+        for name, one in zip(names, axes, strict=True):
+            part = frame[frame["component"] == name].sort_values(x_name, kind="stable")
+            x = drawn(abscissa, abscissa.read(part[x_name]))
+            one.plot(x, part["mean"], color=CURVE_COLOUR)
+            one.fill_between(x, part["mean_ci_lower"], part["mean_ci_upper"], color=CURVE_COLOUR, alpha=BAND_ALPHA, linewidth=0)
+            one.set_ylabel(name if deriv == 0 else f"{name}, {derivative_label(deriv)}")
+            one.margins(x=0)
+            format_times(one, abscissa)
+        axes[0].set_title(f"parts of the curve with {100 * (1 - alpha):g} % intervals")
+        axes[-1].set_xlabel(x_label(abscissa, x_name))
+        return axes
+
+    # One part, and all of them ----------------------------------------------------------------------------------------
+
+    def _parts(self, deriv: int) -> list[str]:
+        """Names of the parts of f, and of paths of coefficients, that have a derivative."""
+        return [name for name in self.component_names if self.fitted.posterior.component_smoothness(name) >= deriv]
+
+    def _part(self, x: Points, deriv: int, part: str) -> tuple[FloatArray, FloatArray]:
+        """Posterior mean and variance (n,) of a derivative of a part."""
+        return self._asked(CurveFunctionals(x, (deriv,), component=part))
+
+    def _prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
+        """Prediction of a derivative of a part at points; `x` are these as they were given."""
+        mean, variance = self._part(points, deriv, part)
+        law = self._law(CurveFunctionals(points, (deriv,), component=part))
+        return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, law=law)
+
+    def _parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
+        """Name, x, means and variances of what regressors and pulses of series add to observations, at x or where observed."""
+        posterior, abscissa = self.fitted.posterior, self.observations.abscissa
+        names = (*posterior.dependents(deriv), *(posterior.pulses(deriv) if x is None else ()))
+        asked = None if x is None else abscissa.asked(x)
+        if not names or (asked is not None and asked.table is None):
+            return []
+        if asked is None:
+            rows = np.concatenate([np.full(len(r), r.deriv == deriv and r.upper is None) for r in self.observations.readings])
+            points, known = self.observations.points.take(rows), {name: posterior.regressor(name)[rows] for name in names}
+        else:
+            points = abscissa.points(asked.array.ravel())
+            known = future_columns(names, posterior.regressors, None, asked, len(points.coarse))
+        (coef, covariance), found = posterior.effects, []
+        for name in names:
+            if name in posterior.effect_names:
+                j = posterior.effect_names.index(name)
+                mean, variance = coef[j], covariance[j, j]
+            else:
+                mean, variance = self._part(points, 0, coefficient_label(name))
+            found.append((name, points, known[name] * mean, known[name] ** 2 * variance))
+        return found
+
+    def _asked(self, functionals: CurveFunctionals) -> tuple[FloatArray, FloatArray]:
+        """Posterior means and variances (n,) of functionals, in the user's units."""
+        posterior: Any = self.fitted.posterior
+        mean, variance = posterior.answer(posterior.question(functionals))
+        return mean, variance
+
+    def _asked_of_part(self, x: Any, deriv: Any, component: str, regressors: Any) -> tuple[Asked, Points, int]:
+        """Points and the order of a derivative at which a part is asked, checked."""
+        if regressors is not None:
+            raise SpecificationError("regressors and component exclude each other; leave out one of them")
+        if component not in self.component_names:
+            raise SpecificationError(f"component is {component!r}; the components are {', '.join(self.component_names)}")
+        highest = min(self.fitted.posterior.component_smoothness(component), HIGHEST_DERIVATIVE)
+        order = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
+        if order > highest:
+            raise SpecificationError(f"deriv is {order}; derivatives of {component} end at {derivative_label(highest)}")
+        asked = self.observations.abscissa.asked(x)
+        return asked, self.observations.abscissa.points(asked.array.ravel()), order
+
+
+def _series_of_values(observations: Observations, name: str | None) -> Readings:
+    """The series of which shares are asked: of f or a derivative, in the units of the curve."""
+    if name is not None and name not in observations.names:
+        raise SpecificationError(f"name is {name!r}; the observations are named {', '.join(observations.names)}")
+    able = [r for r in observations.readings if r.upper is None and not (r.has_scale or r.has_lag)]
+    found = next((r for r in able if name in (None, r.name)), None)
+    if found is None:
+        what = "no series observes" if name is None else f"{name!r} does not observe"
+        others = f"; pass name= of {', '.join(r.name for r in able)}" if able else ""
+        raise SpecificationError(
+            f"{what} f or a derivative at its x and on its scale, of which components have shares{others}; see components()"
+        )
+    return found
