@@ -23,10 +23,6 @@ from .lines import real_array
 from .matrix import commutation_matrix, vec
 from .numeric import jacobian
 
-Matrices = Mapping[str, FloatArray]
-Function = Callable[[Matrices], Any]
-Rule = tuple[str, str, str, dict[str, str], Function, Function, str]  # name, derivative, by or differential, shapes, both, domain
-
 
 class Verification(NamedTuple):
     """A formula beside its numeric derivative.
@@ -63,10 +59,8 @@ class Identity:
 
     Attributes
     ----------
-    name : str
-        Its key in the registry.
-    expression, derivative : str
-        The function and its derivative, in words of mathematics.
+    name, derivative : str
+        The function, its key in the registry, and its derivative, in words of mathematics.
     by : str
         The matrix by which the derivative is taken.
     shapes : dict
@@ -96,12 +90,11 @@ class Identity:
     """
 
     name: str
-    expression: str
     derivative: str
     by: str
     shapes: Mapping[str, str]
-    function: Callable[[Matrices], Any]
-    formula: Callable[[Matrices], Any]
+    function: Callable[..., Any]  # of the matrices, in the order of shapes
+    formula: Callable[..., Any]
     layout: str = "denominator"
     differential: str = ""
     domain: str = "any"
@@ -109,7 +102,7 @@ class Identity:
     def __str__(self) -> str:
         dimensions = ", ".join(f"{name} ({', '.join(letters)})" for name, letters in self.shapes.items())
         differential = f"; {self.differential}" if self.differential else ""
-        derivative = f"the derivative of {self.expression} by {self.by} is {self.derivative}{differential}"
+        derivative = f"the derivative of {self.name} by {self.by} is {self.derivative}{differential}"
         return f"{self.name}: {derivative}, {self.layout} layout, with {dimensions}"
 
     @quiet
@@ -138,9 +131,9 @@ class Identity:
         value = self._value(self.formula, self._read(matrices))
         return value if wanted == self.layout else value.T
 
-    def _value(self, formula: Callable[[Matrices], Any], matrices: Matrices) -> FloatArray:
+    def _value(self, formula: Callable[..., Any], matrices: Mapping[str, FloatArray]) -> FloatArray:
         try:
-            value = np.asarray(formula(matrices), dtype=np.float64)
+            value = np.asarray(formula(*[matrices[name] for name in self.shapes]), dtype=np.float64)
         except np.linalg.LinAlgError:
             raise DataError(f"{self.by} is singular; {self.name} needs one that is invertible") from None
         if not np.isfinite(value).all():
@@ -180,7 +173,7 @@ class Identity:
 
         def flat(z: Any) -> Any:
             X = np.asarray(z).reshape(shape, order="F")
-            return np.ravel(self.function({**matrices, self.by: X}), order="F")
+            return np.ravel(self.function(*[X if name == self.by else matrices[name] for name in self.shapes]), order="F")
 
         formula = self.gradient(None, **matrices)
         numeric = jacobian(flat, at.ravel(order="F"))
@@ -295,282 +288,9 @@ def _eye(X: Any, axis: int) -> FloatArray:
     return np.eye(X.shape[axis])
 
 
-def _scalars_by_vectors() -> list[Identity]:
-    rows: list[tuple[str, str, dict[str, str], Function, Function, str]] = [
-        ("a'x", "a", {"a": "n", "x": "n"}, lambda v: v["a"] @ v["x"], lambda v: v["a"], "any"),
-        ("x'x", "2x", {"x": "n"}, lambda v: v["x"] @ v["x"], lambda v: 2 * v["x"], "any"),
-        (
-            "x'Ax",
-            "(A + A')x",
-            {"A": "nn", "x": "n"},
-            lambda v: v["x"] @ v["A"] @ v["x"],
-            lambda v: (v["A"] + v["A"].T) @ v["x"],
-            "any",
-        ),
-        ("a'Ax", "A'a", {"a": "m", "A": "mn", "x": "n"}, lambda v: v["a"] @ v["A"] @ v["x"], lambda v: v["A"].T @ v["a"], "any"),
-        (
-            "|Ax - b|^2",
-            "2A'(Ax - b)",
-            {"A": "mn", "x": "n", "b": "m"},
-            lambda v: np.sum((v["A"] @ v["x"] - v["b"]) ** 2),
-            lambda v: 2 * v["A"].T @ (v["A"] @ v["x"] - v["b"]),
-            "any",
-        ),
-        (
-            "(Ax - b)'W(Ax - b)",
-            "A'(W + W')(Ax - b)",
-            {"A": "mn", "x": "n", "b": "m", "W": "mm"},
-            lambda v: (v["A"] @ v["x"] - v["b"]) @ v["W"] @ (v["A"] @ v["x"] - v["b"]),
-            lambda v: v["A"].T @ (v["W"] + v["W"].T) @ (v["A"] @ v["x"] - v["b"]),
-            "any",
-        ),
-        ("|x|", "x / |x|", {"x": "n"}, lambda v: _norm(v["x"]), lambda v: v["x"] / _norm(v["x"]), "nonzero"),
-        (
-            "log sum exp x",
-            "softmax x",
-            {"x": "n"},
-            lambda v: _log_sum_exp(v["x"]),
-            lambda v: softmax(v["x"]),
-            "any",
-        ),
-    ]
-    return [Identity(name, name, result, "x", shapes, f, g, domain=domain) for name, result, shapes, f, g, domain in rows]
-
-
-def _vectors_by_vectors() -> list[Identity]:
-    rows: list[tuple[str, str, dict[str, str], Function, Function]] = [
-        ("Ax", "A'", {"A": "mn", "x": "n"}, lambda v: v["A"] @ v["x"], lambda v: v["A"].T),
-        ("x'A", "A", {"A": "nm", "x": "n"}, lambda v: v["x"] @ v["A"], lambda v: v["A"]),
-        ("x o x", "2 diag x", {"x": "n"}, lambda v: v["x"] * v["x"], lambda v: 2 * np.diag(v["x"])),
-        ("a o x", "diag a", {"a": "n", "x": "n"}, lambda v: v["a"] * v["x"], lambda v: np.diag(v["a"])),
-        (
-            "softmax x",
-            "diag p - pp'",
-            {"x": "n"},
-            lambda v: _softmax_of(v["x"]),
-            lambda v: softmax_jacobian(v["x"]),
-        ),
-        (
-            "x / |x|",
-            "(I - xx'/x'x) / |x|",
-            {"x": "n"},
-            lambda v: v["x"] / _norm(v["x"]),
-            lambda v: (_eye(v["x"], 0) - np.outer(v["x"], v["x"]) / (v["x"] @ v["x"])) / _norm(v["x"]),
-        ),
-        (
-            "(a'x) x",
-            "(a'x) I + ax'",
-            {"a": "n", "x": "n"},
-            lambda v: (v["a"] @ v["x"]) * v["x"],
-            lambda v: (v["a"] @ v["x"]) * _eye(v["x"], 0) + np.outer(v["a"], v["x"]),
-        ),
-    ]
-    return [Identity(name, name, result, "x", shapes, f, g) for name, result, shapes, f, g in rows]
-
-
-SCALARS_BY_MATRICES: list[Rule] = [
-    ("tr(X)", "I", "X", {"X": "nn"}, lambda v: np.trace(v["X"]), lambda v: _eye(v["X"], 0), "any"),
-    ("tr(AX)", "A'", "X", {"A": "mn", "X": "nm"}, lambda v: np.trace(v["A"] @ v["X"]), lambda v: v["A"].T, "any"),
-    ("tr(AX')", "A", "X", {"A": "nm", "X": "nm"}, lambda v: np.trace(v["A"] @ v["X"].T), lambda v: v["A"], "any"),
-    (
-        "tr(AXB)",
-        "A'B'",
-        "X",
-        {"A": "mn", "X": "np", "B": "pm"},
-        lambda v: np.trace(v["A"] @ v["X"] @ v["B"]),
-        lambda v: v["A"].T @ v["B"].T,
-        "any",
-    ),
-    (
-        "tr(ABA'C)",
-        "C'AB' + CAB",
-        "A",
-        {"A": "nm", "B": "mm", "C": "nn"},
-        lambda v: np.trace(v["A"] @ v["B"] @ v["A"].T @ v["C"]),
-        lambda v: v["C"].T @ v["A"] @ v["B"].T + v["C"] @ v["A"] @ v["B"],
-        "any",
-    ),
-    (
-        "tr(X'AX)",
-        "(A + A')X",
-        "X",
-        {"A": "nn", "X": "nm"},
-        lambda v: np.trace(v["X"].T @ v["A"] @ v["X"]),
-        lambda v: (v["A"] + v["A"].T) @ v["X"],
-        "any",
-    ),
-    ("tr(X^2)", "2X'", "X", {"X": "nn"}, lambda v: np.trace(v["X"] @ v["X"]), lambda v: 2 * v["X"].T, "any"),
-    (
-        "tr(X^3)",
-        "3(X^2)'",
-        "X",
-        {"X": "nn"},
-        lambda v: np.trace(v["X"] @ v["X"] @ v["X"]),
-        lambda v: 3 * (v["X"] @ v["X"]).T,
-        "any",
-    ),
-    ("|X|^2", "2X", "X", {"X": "nm"}, lambda v: np.sum(v["X"] ** 2), lambda v: 2 * v["X"], "any"),
-    (
-        "|AX - B|^2",
-        "2A'(AX - B)",
-        "X",
-        {"A": "mn", "X": "np", "B": "mp"},
-        lambda v: np.sum((v["A"] @ v["X"] - v["B"]) ** 2),
-        lambda v: 2 * v["A"].T @ (v["A"] @ v["X"] - v["B"]),
-        "any",
-    ),
-    (
-        "|Xa - b|^2",
-        "2(Xa - b)a'",
-        "X",
-        {"X": "mn", "a": "n", "b": "m"},
-        lambda v: np.sum((v["X"] @ v["a"] - v["b"]) ** 2),
-        lambda v: 2 * np.outer(v["X"] @ v["a"] - v["b"], v["a"]),
-        "any",
-    ),
-    (
-        "a'Xb",
-        "ab'",
-        "X",
-        {"a": "m", "X": "mn", "b": "n"},
-        lambda v: v["a"] @ v["X"] @ v["b"],
-        lambda v: np.outer(v["a"], v["b"]),
-        "any",
-    ),
-    (
-        "a'X'b",
-        "ba'",
-        "X",
-        {"a": "n", "X": "mn", "b": "m"},
-        lambda v: v["a"] @ v["X"].T @ v["b"],
-        lambda v: np.outer(v["b"], v["a"]),
-        "any",
-    ),
-    (
-        "a'X'Xb",
-        "X(ab' + ba')",
-        "X",
-        {"a": "n", "X": "mn", "b": "n"},
-        lambda v: v["a"] @ v["X"].T @ v["X"] @ v["b"],
-        lambda v: v["X"] @ (np.outer(v["a"], v["b"]) + np.outer(v["b"], v["a"])),
-        "any",
-    ),
-    ("det X", "det(X) X^-T", "X", {"X": "nn"}, lambda v: det(v["X"]), lambda v: det(v["X"]) * _inverse(v["X"]).T, "invertible"),
-    (
-        "log |det X|",
-        "X^-T",
-        "X",
-        {"X": "nn"},
-        lambda v: np.log(_signed(det(v["X"]))),
-        lambda v: _inverse(v["X"]).T,
-        "invertible",
-    ),
-    (
-        "a'X^-1 b",
-        "-X^-T ab' X^-T",
-        "X",
-        {"a": "n", "X": "nn", "b": "n"},
-        lambda v: v["a"] @ solve(v["X"], v["b"][:, None])[:, 0],
-        lambda v: -_inverse(v["X"]).T @ np.outer(v["a"], v["b"]) @ _inverse(v["X"]).T,
-        "invertible",
-    ),
-    (
-        "tr(AX^-1)",
-        "-(X^-1 A X^-1)'",
-        "X",
-        {"A": "nn", "X": "nn"},
-        lambda v: np.trace(v["A"] @ _inverse(v["X"])),
-        lambda v: -(_inverse(v["X"]) @ v["A"] @ _inverse(v["X"])).T,
-        "invertible",
-    ),
-]
-
-
-def _scalars_by_matrices() -> list[Identity]:
-    return [
-        Identity(name, name, result, by, shapes, f, g, domain=domain)
-        for name, result, by, shapes, f, g, domain in SCALARS_BY_MATRICES
-    ]
-
-
 def _signed(value: Any) -> Any:
     """The absolute value of a determinant, analytic."""
     return value if value.real > 0 else -value
-
-
-MATRICES_BY_MATRICES: list[Rule] = [
-    (
-        "AXB",
-        "B' kron A",
-        "dF = A dX B",
-        {"A": "pm", "X": "mn", "B": "nq"},
-        lambda v: v["A"] @ v["X"] @ v["B"],
-        lambda v: np.kron(v["B"].T, v["A"]),
-        "any",
-    ),
-    ("X'", "K", "dF = dX'", {"X": "mn"}, lambda v: v["X"].T, lambda v: commutation_matrix(*v["X"].shape), "any"),
-    (
-        "X'X",
-        "I kron X' + (X' kron I) K",
-        "dF = dX' X + X' dX",
-        {"X": "mn"},
-        lambda v: v["X"].T @ v["X"],
-        lambda v: np.kron(_eye(v["X"], 1), v["X"].T) + np.kron(v["X"].T, _eye(v["X"], 1)) @ commutation_matrix(*v["X"].shape),
-        "any",
-    ),
-    (
-        "XX'",
-        "X kron I + (I kron X) K",
-        "dF = dX X' + X dX'",
-        {"X": "mn"},
-        lambda v: v["X"] @ v["X"].T,
-        lambda v: np.kron(v["X"], _eye(v["X"], 0)) + np.kron(_eye(v["X"], 0), v["X"]) @ commutation_matrix(*v["X"].shape),
-        "any",
-    ),
-    (
-        "X^2",
-        "X' kron I + I kron X",
-        "dF = dX X + X dX",
-        {"X": "nn"},
-        lambda v: v["X"] @ v["X"],
-        lambda v: np.kron(v["X"].T, _eye(v["X"], 0)) + np.kron(_eye(v["X"], 0), v["X"]),
-        "any",
-    ),
-    (
-        "X^-1",
-        "-(X^-T kron X^-1)",
-        "dF = -X^-1 dX X^-1",
-        {"X": "nn"},
-        lambda v: _inverse(v["X"]),
-        lambda v: -np.kron(_inverse(v["X"]).T, _inverse(v["X"])),
-        "invertible",
-    ),
-    (
-        "A o X",
-        "diag vec A",
-        "dF = A o dX",
-        {"A": "mn", "X": "mn"},
-        lambda v: v["A"] * v["X"],
-        lambda v: np.diag(vec(v["A"])),
-        "any",
-    ),
-    (
-        "A kron X",
-        "(I kron K kron I)(vec A kron I)",
-        "dF = A kron dX",
-        {"A": "pq", "X": "mn"},
-        lambda v: np.kron(v["A"], v["X"]),
-        lambda v: _kron_jacobian(v["A"], v["X"]),
-        "any",
-    ),
-]
-
-
-def _matrices_by_matrices() -> list[Identity]:
-    return [
-        Identity(name, name, result, "X", shapes, f, g, "numerator", differential, domain)
-        for name, result, differential, shapes, f, g, domain in MATRICES_BY_MATRICES
-    ]
 
 
 def _kron_jacobian(A: FloatArray, X: FloatArray) -> FloatArray:
@@ -580,8 +300,192 @@ def _kron_jacobian(A: FloatArray, X: FloatArray) -> FloatArray:
     return np.asarray(arrange @ np.kron(vec(A)[:, None], np.eye(m * n)))
 
 
-_REGISTRY = {
-    rule.name: rule
-    for rules in (_scalars_by_vectors, _vectors_by_vectors, _scalars_by_matrices, _matrices_by_matrices)
-    for rule in rules()
-}
+RULES = [
+    # Scalars by vectors
+    Identity("a'x", "a", "x", {"a": "n", "x": "n"}, lambda a, x: a @ x, lambda a, x: a),
+    Identity("x'x", "2x", "x", {"x": "n"}, lambda x: x @ x, lambda x: 2 * x),
+    Identity("x'Ax", "(A + A')x", "x", {"A": "nn", "x": "n"}, lambda A, x: x @ A @ x, lambda A, x: (A + A.T) @ x),
+    Identity("a'Ax", "A'a", "x", {"a": "m", "A": "mn", "x": "n"}, lambda a, A, x: a @ A @ x, lambda a, A, x: A.T @ a),
+    Identity(
+        "|Ax - b|^2",
+        "2A'(Ax - b)",
+        "x",
+        {"A": "mn", "x": "n", "b": "m"},
+        lambda A, x, b: np.sum((A @ x - b) ** 2),
+        lambda A, x, b: 2 * A.T @ (A @ x - b),
+    ),
+    Identity(
+        "(Ax - b)'W(Ax - b)",
+        "A'(W + W')(Ax - b)",
+        "x",
+        {"A": "mn", "x": "n", "b": "m", "W": "mm"},
+        lambda A, x, b, W: (A @ x - b) @ W @ (A @ x - b),
+        lambda A, x, b, W: A.T @ (W + W.T) @ (A @ x - b),
+    ),
+    Identity("|x|", "x / |x|", "x", {"x": "n"}, _norm, lambda x: x / _norm(x), domain="nonzero"),
+    Identity("log sum exp x", "softmax x", "x", {"x": "n"}, _log_sum_exp, softmax),
+    # Vectors by vectors
+    Identity("Ax", "A'", "x", {"A": "mn", "x": "n"}, lambda A, x: A @ x, lambda A, x: A.T),
+    Identity("x'A", "A", "x", {"A": "nm", "x": "n"}, lambda A, x: x @ A, lambda A, x: A),
+    Identity("x o x", "2 diag x", "x", {"x": "n"}, lambda x: x * x, lambda x: 2 * np.diag(x)),
+    Identity("a o x", "diag a", "x", {"a": "n", "x": "n"}, lambda a, x: a * x, lambda a, x: np.diag(a)),
+    Identity("softmax x", "diag p - pp'", "x", {"x": "n"}, _softmax_of, softmax_jacobian),
+    Identity(
+        "x / |x|",
+        "(I - xx'/x'x) / |x|",
+        "x",
+        {"x": "n"},
+        lambda x: x / _norm(x),
+        lambda x: (_eye(x, 0) - np.outer(x, x) / (x @ x)) / _norm(x),
+    ),
+    Identity(
+        "(a'x) x",
+        "(a'x) I + ax'",
+        "x",
+        {"a": "n", "x": "n"},
+        lambda a, x: (a @ x) * x,
+        lambda a, x: (a @ x) * _eye(x, 0) + np.outer(a, x),
+    ),
+    # Scalars by matrices
+    Identity("tr(X)", "I", "X", {"X": "nn"}, np.trace, lambda X: _eye(X, 0)),
+    Identity("tr(AX)", "A'", "X", {"A": "mn", "X": "nm"}, lambda A, X: np.trace(A @ X), lambda A, X: A.T),
+    Identity("tr(AX')", "A", "X", {"A": "nm", "X": "nm"}, lambda A, X: np.trace(A @ X.T), lambda A, X: A),
+    Identity(
+        "tr(AXB)", "A'B'", "X", {"A": "mn", "X": "np", "B": "pm"}, lambda A, X, B: np.trace(A @ X @ B), lambda A, X, B: A.T @ B.T
+    ),
+    Identity(
+        "tr(ABA'C)",
+        "C'AB' + CAB",
+        "A",
+        {"A": "nm", "B": "mm", "C": "nn"},
+        lambda A, B, C: np.trace(A @ B @ A.T @ C),
+        lambda A, B, C: C.T @ A @ B.T + C @ A @ B,
+    ),
+    Identity("tr(X'AX)", "(A + A')X", "X", {"A": "nn", "X": "nm"}, lambda A, X: np.trace(X.T @ A @ X), lambda A, X: (A + A.T) @ X),
+    Identity("tr(X^2)", "2X'", "X", {"X": "nn"}, lambda X: np.trace(X @ X), lambda X: 2 * X.T),
+    Identity("tr(X^3)", "3(X^2)'", "X", {"X": "nn"}, lambda X: np.trace(X @ X @ X), lambda X: 3 * (X @ X).T),
+    Identity("|X|^2", "2X", "X", {"X": "nm"}, lambda X: np.sum(X**2), lambda X: 2 * X),
+    Identity(
+        "|AX - B|^2",
+        "2A'(AX - B)",
+        "X",
+        {"A": "mn", "X": "np", "B": "mp"},
+        lambda A, X, B: np.sum((A @ X - B) ** 2),
+        lambda A, X, B: 2 * A.T @ (A @ X - B),
+    ),
+    Identity(
+        "|Xa - b|^2",
+        "2(Xa - b)a'",
+        "X",
+        {"X": "mn", "a": "n", "b": "m"},
+        lambda X, a, b: np.sum((X @ a - b) ** 2),
+        lambda X, a, b: 2 * np.outer(X @ a - b, a),
+    ),
+    Identity("a'Xb", "ab'", "X", {"a": "m", "X": "mn", "b": "n"}, lambda a, X, b: a @ X @ b, lambda a, X, b: np.outer(a, b)),
+    Identity("a'X'b", "ba'", "X", {"a": "n", "X": "mn", "b": "m"}, lambda a, X, b: a @ X.T @ b, lambda a, X, b: np.outer(b, a)),
+    Identity(
+        "a'X'Xb",
+        "X(ab' + ba')",
+        "X",
+        {"a": "n", "X": "mn", "b": "n"},
+        lambda a, X, b: a @ X.T @ X @ b,
+        lambda a, X, b: X @ (np.outer(a, b) + np.outer(b, a)),
+    ),
+    Identity("det X", "det(X) X^-T", "X", {"X": "nn"}, det, lambda X: det(X) * _inverse(X).T, domain="invertible"),
+    Identity(
+        "log |det X|", "X^-T", "X", {"X": "nn"}, lambda X: np.log(_signed(det(X))), lambda X: _inverse(X).T, domain="invertible"
+    ),
+    Identity(
+        "a'X^-1 b",
+        "-X^-T ab' X^-T",
+        "X",
+        {"a": "n", "X": "nn", "b": "n"},
+        lambda a, X, b: a @ solve(X, b[:, None])[:, 0],
+        lambda a, X, b: -_inverse(X).T @ np.outer(a, b) @ _inverse(X).T,
+        domain="invertible",
+    ),
+    Identity(
+        "tr(AX^-1)",
+        "-(X^-1 A X^-1)'",
+        "X",
+        {"A": "nn", "X": "nn"},
+        lambda A, X: np.trace(A @ _inverse(X)),
+        lambda A, X: -(_inverse(X) @ A @ _inverse(X)).T,
+        domain="invertible",
+    ),
+    # Matrices by matrices, in numerator layout
+    Identity(
+        "AXB",
+        "B' kron A",
+        "X",
+        {"A": "pm", "X": "mn", "B": "nq"},
+        lambda A, X, B: A @ X @ B,
+        lambda A, X, B: np.kron(B.T, A),
+        "numerator",
+        "dF = A dX B",
+    ),
+    Identity("X'", "K", "X", {"X": "mn"}, lambda X: X.T, lambda X: commutation_matrix(*X.shape), "numerator", "dF = dX'"),
+    Identity(
+        "X'X",
+        "I kron X' + (X' kron I) K",
+        "X",
+        {"X": "mn"},
+        lambda X: X.T @ X,
+        lambda X: np.kron(_eye(X, 1), X.T) + np.kron(X.T, _eye(X, 1)) @ commutation_matrix(*X.shape),
+        "numerator",
+        "dF = dX' X + X' dX",
+    ),
+    Identity(
+        "XX'",
+        "X kron I + (I kron X) K",
+        "X",
+        {"X": "mn"},
+        lambda X: X @ X.T,
+        lambda X: np.kron(X, _eye(X, 0)) + np.kron(_eye(X, 0), X) @ commutation_matrix(*X.shape),
+        "numerator",
+        "dF = dX X' + X dX'",
+    ),
+    Identity(
+        "X^2",
+        "X' kron I + I kron X",
+        "X",
+        {"X": "nn"},
+        lambda X: X @ X,
+        lambda X: np.kron(X.T, _eye(X, 0)) + np.kron(_eye(X, 0), X),
+        "numerator",
+        "dF = dX X + X dX",
+    ),
+    Identity(
+        "X^-1",
+        "-(X^-T kron X^-1)",
+        "X",
+        {"X": "nn"},
+        _inverse,
+        lambda X: -np.kron(_inverse(X).T, _inverse(X)),
+        "numerator",
+        "dF = -X^-1 dX X^-1",
+        domain="invertible",
+    ),
+    Identity(
+        "A o X",
+        "diag vec A",
+        "X",
+        {"A": "mn", "X": "mn"},
+        lambda A, X: A * X,
+        lambda A, X: np.diag(vec(A)),
+        "numerator",
+        "dF = A o dX",
+    ),
+    Identity(
+        "A kron X",
+        "(I kron K kron I)(vec A kron I)",
+        "X",
+        {"A": "pq", "X": "mn"},
+        np.kron,
+        _kron_jacobian,
+        "numerator",
+        "dF = A kron dX",
+    ),
+]
+
+_REGISTRY = {rule.name: rule for rule in RULES}

@@ -29,7 +29,7 @@ def test_a_wrong_identity_does_not_pass():
     from dataclasses import replace
 
     rule = calculus.identity("x'Ax")
-    wrong = replace(rule, formula=lambda v: 2 * v["A"] @ v["x"])  # right for symmetric A only
+    wrong = replace(rule, formula=lambda A, x: 2 * A @ x)  # right for symmetric A only
     assert not wrong.verify(n=3).passed
     assert wrong.verify(A=[[2.0, 1.0], [1.0, 3.0]]).passed
 
