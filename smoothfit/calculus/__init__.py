@@ -7,24 +7,13 @@ from .bivariate_normal import (
     bivariate_normal_gradient,
 )
 from .check import GradientCheck, check_gradient
-from .classification import (
-    CrossEntropyLoss,
-    LogisticLoss,
-    bohning_bound,
-    cross_entropy,
-    cross_entropy_gradient,
-    cross_entropy_hessp,
-    multinomial_hessian,
-    softmax,
-    softmax_jacobian,
-    softmax_jvp,
-    softmax_vjp,
-)
+from .classification import CrossEntropyLoss, LogisticLoss, bohning_bound, multinomial_hessian
 from .critical_points import classify_critical_point, find_critical_points
 from .derivatives import Derivative, Jacobian, Status
 from .energy import EnergyGradient, energy_gradient, energy_gradient_monte_carlo
 from .grouped import GroupLassoFit, group_block, group_lasso, group_lasso_path, group_prox
 from .inertia import CriticalPoint, Inertia
+from .logits import cross_entropy, cross_entropy_gradient, cross_entropy_hessp, softmax, softmax_jacobian, softmax_jvp, softmax_vjp
 from .losses import (
     ResidualLoss,
     Subdifferential,

@@ -9,7 +9,7 @@ import numpy as np
 from .._entry import quiet
 from .._validation import FloatArray, check_finite, check_positive, to_floats, to_numbers
 from ..errors import DataError
-from .classification import softmax
+from .logits import softmax
 
 
 class EnergyGradient(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 from .._entry import quiet
 from .._validation import FloatArray, described
 from ..errors import DataError, NumericalError
-from .classification import cross_entropy, cross_entropy_gradient
+from .logits import cross_entropy, cross_entropy_gradient
 from .special import finite_reals, squared_sech
 
 

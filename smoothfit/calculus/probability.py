@@ -12,8 +12,8 @@ from scipy import linalg, special
 from .._entry import quiet
 from .._validation import FloatArray, check_finite, first_index, to_floats, to_numbers
 from ..errors import DataError, NumericalError, SpecificationError
-from .classification import softmax
 from .lines import check_callable
+from .logits import softmax
 from .special import broadcast, relative_entropy
 
 LogDensity = Callable[[Any], Any]

@@ -17,9 +17,9 @@ from numpy.linalg import det, solve
 from .._entry import quiet
 from .._validation import FloatArray, check_order, check_rng
 from ..errors import DataError, NumericalError, SpecificationError
-from .classification import softmax, softmax_jacobian
 from .derivatives import Derivative, check_layout_name
 from .lines import real_array
+from .logits import softmax, softmax_jacobian
 from .matrix import commutation_matrix, vec
 from .numeric import jacobian
 
