@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import EPS, FloatArray, check_memory, check_positive
+from .._validation import EPS, FloatArray, check_choice, check_memory, check_positive
 from ..errors import DataError, SpecificationError
 from .derivatives import Derivative
 from .lines import LARGEST_BATCH, Columns, Refused, VectorFunction, check_callable, read_bounds, real_array
@@ -21,9 +21,7 @@ Function = Callable[..., Any]
 
 def check_method(method: Any) -> str:
     """Return the name of a method."""
-    if not isinstance(method, str) or method not in METHODS:
-        raise SpecificationError(f"method is {method!r}; pass 'auto' or 'real'")
-    return str(method)
+    return check_choice(method, "method", METHODS)
 
 
 def one_point(x: Any, argument: str = "x") -> FloatArray:
