@@ -21,7 +21,7 @@ import numpy as np
 from scipy import special, stats
 
 from .._validation import FloatArray
-from .nodes import Density, Nodes, filled
+from .nodes import Density, Nodes, filled, refuse_gaps
 
 POINTS = 512  # a round; a power of two, as Sobol's sequence wants
 MOST_ROUNDS = 16
@@ -91,20 +91,27 @@ def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enoug
     centre, root : ndarray, shapes (p,) and (p, p)
         Of the first law: where the density is, and a Cholesky factor of a rough covariance.
     enough : float
+
+    Raises
+    ------
+    NumericalError
+        If the density cannot be computed at a point that is nearer to the last mixture than most.
     """
     p = len(centre)
     mixtures = [Mixture(np.ones(1), centre[None], root[None], FIRST_DF).widened()]
     sobol = stats.qmc.Sobol(p + 2, scramble=True, rng=np.random.default_rng(SEED))
-    points, logs, proposals = np.empty((0, p)), np.empty(0), np.empty(0)
+    points, values, proposals = np.empty((0, p)), np.empty(0), np.empty(0)
     while True:
         new = mixtures[-1].points(sobol.random(POINTS))
         proposals = np.logaddexp(proposals, mixtures[-1].log_density(points))
         proposals = np.append(proposals, np.logaddexp.reduce([mixture.log_density(new) for mixture in mixtures], axis=0))
-        points, logs = np.vstack([points, new]), np.append(logs, filled(density(new)))
+        points, values = np.vstack([points, new]), np.append(values, density(new))
+        logs = filled(values)
         log_weights = logs - proposals
         weights = _normalised(log_weights)
         effective = 1 / np.sum(weights**2)
         if effective >= enough or len(mixtures) == MOST_ROUNDS:
+            refuse_gaps(values, points, mixtures[-1].distances(points).min(axis=0))
             total = float(special.logsumexp(log_weights)) - np.log(POINTS)
             return Sampled(Nodes(points, weights, logs, total), pareto_index(log_weights))
         mixtures.append(_fitted(points, _tempered(log_weights, TEMPERED * p)).widened())

@@ -392,7 +392,11 @@ def split_t(shape: Shape, size: int) -> tuple[FloatArray, FloatArray]:
 def _check_near(values: FloatArray, points: FloatArray, shape: Shape) -> None:
     """Refuse a point without a likelihood that is nearer to the mode than most others."""
     along = (points - shape.mode) @ shape.axes
-    radius = np.linalg.norm(along / np.where(along < 0, shape.sd[0], shape.sd[1]), axis=1)
+    refuse_gaps(values, points, np.linalg.norm(along / np.where(along < 0, shape.sd[0], shape.sd[1]), axis=1))
+
+
+def refuse_gaps(values: FloatArray, points: FloatArray, radius: FloatArray) -> None:
+    """Refuse a point (of L) whose log density is NaN and whose distance from the mode is smaller than most."""
     near = np.isnan(values) & (radius < np.median(radius))
     if near.any():
         where = points[np.argmax(near)].tolist()

@@ -338,7 +338,7 @@ def _draw(job: Job, rng: np.random.Generator) -> Draw | None:
         again = _fit_again(fit, _with_readings(rows, y))
         se = _standard_errors(again, job.target) if job.studentize else None
         return Draw(job.target.times(again.coef), se, job.target.times(again.refined[0]) if _has_free(job) else None)
-    except SmoothfitError:
+    except SmoothfitError:  # counted as failed
         return None
 
 

@@ -172,7 +172,7 @@ class BandEngine(Sized):
         for i, at in enumerate(theta):
             try:
                 expansions = _expansions(self._likelihood, at, order)
-            except IdentificationError:
+            except IdentificationError:  # NaN has no weight at ends of the range, and is an error elsewhere
                 continue
             for arrays, parts in zip(found, expansions, strict=True):
                 for array, part in zip(arrays, parts, strict=False):
@@ -208,7 +208,7 @@ class BandEngine(Sized):
         others = np.delete(np.arange(system.size), system.anchors)
         try:
             A = system.solve(log_tau, log_sigma2).R
-        except IdentificationError:
+        except IdentificationError:  # likewise
             return np.full((len(theta), len(theta)), np.nan)
         S = solve_stack(*system.penalized, scales[G:]).R
         posterior = [solve_transposed(A, root.T) for root in roots]

@@ -242,7 +242,7 @@ class SensorProfile(Profile):
             fit = self.fit(rows, near=ends)
             at_rest = self._at_rest(fit)
             return Visited(psi, self._of(psi, rows, at_rest), not ends, fit, at_rest)
-        except ConvergenceError:
+        except ConvergenceError:  # no lowest point of a grid; where the search ends the fit is made again, and raises
             return Visited(psi, np.inf, not ends)
 
     def along(self, grid: FloatArray) -> Visited:

@@ -127,7 +127,7 @@ class WienerEngine(StateSpaceEngine):
         q, sigma2 = np.exp(wholes[:, 0]), np.exp(self._log_variances(wholes))
         try:
             return terms(self.rows, self.order, q, sigma2)[:2]
-        except (NumericalError, IdentificationError):
+        except (NumericalError, IdentificationError):  # NaN has no weight at ends of the range, and is an error elsewhere
             if len(wholes) == 1:
                 return np.array([np.nan]), np.array([np.nan])
         log_det, sse = zip(*(self._values(whole[None]) for whole in wholes), strict=True)

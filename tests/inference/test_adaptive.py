@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from scipy.special import digamma, gammaln, polygamma
 
+from smoothfit.errors import NumericalError
 from smoothfit.inference.adaptive import adaptive_nodes, pareto_index
 from smoothfit.inference.nodes import Density
 
@@ -42,6 +43,21 @@ def test_a_funnel_has_its_neck_and_its_mouth():
     found, _ = adaptive_nodes(Density(funnel, np.full(4, -200.0), np.full(4, 200.0)), np.zeros(4), np.eye(4), 1000.0)
     ends = quantiles(found.theta[:, -1], found.weights, [0.025, 0.5, 0.975])
     np.testing.assert_allclose(ends, 0.7 * stats.norm.ppf([0.025, 0.5, 0.975]), atol=0.15 * 0.7 * 1.96)
+
+
+def test_a_density_that_cannot_be_computed_near_its_mode_is_refused():
+    def normal(points, low, high):
+        radius = np.linalg.norm(points, axis=1)
+        return np.where((low < radius) & (radius < high), np.nan, -(radius**2) / 2)
+
+    def nodes(low, high):
+        limits = np.full(3, 50.0)
+        return adaptive_nodes(Density(lambda points: normal(points, low, high), -limits, limits), np.zeros(3), np.eye(3), 300.0)
+
+    with pytest.raises(NumericalError, match="near where it is high"):
+        nodes(0.5, 1.0)
+    far, whole = nodes(6.0, np.inf).nodes, nodes(np.inf, np.inf).nodes
+    np.testing.assert_array_equal(far.weights > 1e-6, whole.weights > 1e-6)
 
 
 @pytest.mark.parametrize("k", [0.3, 0.9])
