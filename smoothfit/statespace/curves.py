@@ -97,7 +97,7 @@ def read_curves(
     differences: Mapping[str, Mapping[Any, Any] | None],
     threads: int,
 ) -> Curves:
-    """Read a data frame; see `many.fit_curves`. `differences` are biases, scales and lags, each by column."""
+    """Read a data frame; see `many.fit_curves`. `differences` are biases, scales, lags and response times, each by column."""
     import pandas as pd
 
     observations = Observations.from_frame(data, x, readings, sd, weights, unit, resolution, **differences)

@@ -97,7 +97,7 @@ class CurveFits:
         names = [f"sigma.{r.name}" for r in self._curves.observations.readings if r.sd is None]
         smoothing = ["q", "bandwidth"] if self.prior is None else [p.name for p in self.prior.hyperparameters]
         series = self._curves.observations.readings
-        differences = [f"{what}.{r.name}" for what in (*CALIBRATED, "bias") for r in series if what in r.estimates]
+        differences = [f"{what}.{r.name}" for what in ("response_time", *CALIBRATED, "bias") for r in series if what in r.estimates]
         columns = ["nobs", *names, *smoothing, *differences, "edf", "llf", "boundary"]
         frame = pd.DataFrame([self._fitted.rows[i] for i in fitted], columns=columns, index=self.ids[fitted])
         return frame
@@ -430,6 +430,7 @@ def fit_curves(
     bias: Mapping[Any, Any] | None = None,
     scale: Mapping[Any, Any] | None = None,
     lag: Mapping[Any, Any] | None = None,
+    response_time: Mapping[Any, Any] | None = None,
     threads: int | None = None,
     progress: bool | None = None,
 ) -> CurveFits:
@@ -441,7 +442,7 @@ def fit_curves(
         One row for each time of observation, the curves one after the other or mixed.
     by : str or list of str
         Column that identifies the curve of a row; with several, each combination of their values is a curve, ``fits[a, b]``.
-    x, readings, sd, weights, unit, resolution, bias, scale, lag
+    x, readings, sd, weights, unit, resolution, bias, scale, lag, response_time
         As of `Observations.from_frame`: the column of x, and a mapping of columns of observations to orders of derivatives.
     order, method
         As of `SmoothingSpline` and its `fit`.
@@ -469,9 +470,9 @@ def fit_curves(
 
     Notes
     -----
-    Fits of an `order` by "reml" with one series, or with given noise SDs alone, without a `resolution` and an unknown `bias`,
-    `scale` or `lag`, run side by side in compiled threads; others one after the other. Both are converged minima of the same
-    criterion. Each curve has biases, scales and lags of its own.
+    Fits of an `order` by "reml" with one series, or with given noise SDs alone, without a `resolution`, a `response_time` and an
+    unknown `bias`, `scale` or `lag`, run side by side in compiled threads; others one after the other. Both are converged minima
+    of the same criterion. Each curve has biases, scales, lags and unknown response times of its own.
 
     Examples
     --------
@@ -493,9 +494,8 @@ def fit_curves(
 
     method = check_method(method)
     n_threads = check_order(os.cpu_count() or 1 if threads is None else threads, "threads", 1, 1024)
-    curves = read_curves(
-        data, by, x, readings, sd, weights, unit, resolution, {"bias": bias, "scale": scale, "lag": lag}, n_threads
-    )
+    differences = {"bias": bias, "scale": scale, "lag": lag, "response_time": response_time}
+    curves = read_curves(data, by, x, readings, sd, weights, unit, resolution, differences, n_threads)
     n, n_curves = len(curves.observations), len(curves.ids)
     needed = OF_OBSERVATION * n + OF_CURVE * n_curves
     check_memory(needed, f"a fit of {n_curves} curves to {n} observations", "fit groups of the curves one after the other")
@@ -511,11 +511,11 @@ def fit_curves(
             check_readable(checked_prior(prior), reading.deriv, reading.name)
     is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
     is_joint = is_joint and prior is None and method == "reml" and resolution is None and not curves.observations.abscissa.is_split
-    is_joint = is_joint and not any(reading.estimates for reading in curves.observations.readings)
+    is_joint = is_joint and not any(reading.estimates or reading.is_filtered for reading in curves.observations.readings)
     if smoothing == "shared" and not is_joint:
         raise SpecificationError(
-            'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution= and no '
-            '"estimate" of a bias, scale or lag'
+            'smoothing is "shared", which needs method="reml", one series or sd= for all of them, and no resolution=, no '
+            'response_time= and no "estimate" of a bias, scale or lag'
         )
     fitted = FittedCurves(curves, order, method, smoothing, prior)
     is_shown = sys.stderr.isatty() if progress is None else bool(progress)

@@ -359,6 +359,26 @@ def test_one_series_with_a_known_response_time_is_enough():
     np.testing.assert_allclose(res.predict([3.0, 6.0]), np.sin([3.0, 6.0]), atol=0.03)
 
 
+def test_each_of_many_curves_has_a_response_time_of_its_own():
+    x, rng = np.arange(30) / 3, np.random.default_rng(0)
+    frames = [pd.DataFrame({"id": name, "t": x, "a": np.sin(x), "b": shown(x, tau=tau)}) for name, tau in (("u", 0.5), ("v", 1.2))]
+    for frame in frames:
+        frame[["a", "b"]] += 0.1 * rng.standard_normal((30, 2))
+    columns = {"x": "t", "readings": {"a": 0, "b": 0}, "sd": {"a": 0.1, "b": 0.1}}
+    fits = sf.fit_curves(pd.concat(frames), by="id", **columns, order=3, response_time={"b": "estimate"})
+    assert list(fits.params.columns) == ["nobs", "q", "bandwidth", "response_time.b", "edf", "llf", "boundary"]
+    obs = sf.Observations.from_frame(frames[1], **columns, response_time={"b": "estimate"})
+    single = sf.SmoothingSpline(obs, order=3).fit()
+    assert fits.params.loc["v", "response_time.b"] == pytest.approx(single.params["response_time.b"], rel=1e-6)
+    assert fits.params.loc["u", "response_time.b"] < fits.params.loc["v", "response_time.b"]
+    np.testing.assert_allclose(fits["v"].predict([3.0, 5.0]), single.predict([3.0, 5.0]), rtol=1e-6)
+    known = sf.fit_curves(pd.concat(frames), by="id", **columns, order=3, response_time={"b": 0.5})
+    given = sf.SmoothingSpline(sf.Observations.from_frame(frames[0], **columns, response_time={"b": 0.5}), order=3).fit()
+    assert known.params.loc["u", "llf"] == pytest.approx(given.llf, rel=1e-9)
+    with pytest.raises(SpecificationError, match="no response_time="):
+        sf.fit_curves(pd.concat(frames), by="id", **columns, response_time={"b": 0.5}, smoothing="shared")
+
+
 def test_what_cannot_be_is_named():
     x = np.arange(12.0)
     observe = sf.observe
