@@ -454,7 +454,7 @@ def likelihood_gradient(
 def likelihood_second(
     series: WienerRows,
     order: int,
-    q: float,
+    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     sigma2: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     directions: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     others: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],

@@ -38,38 +38,46 @@ Tuple<Doubles, Doubles, int, int, int> markov_likelihood(const ReadRows& rows, c
     return likelihood<Dual<double, 2>>(model);
 }
 
-// Of candidates, parameters (L, P) and variance (L, groups): log determinant, sum of squares, minus the logarithms of the last
-// `n_effects` D of the last state (L, 3), NaN where there are none; and observations used (L,).
+// Writes a number and its derivatives, or NaN where there is none.
+template <class Real>
+void store_if(bool is_told, const Real& x, double* out) {
+    store(is_told ? x : Real(std::numeric_limits<double>::quiet_NaN()), out);
+}
+
+template <class Real>
+void scan(Model& model, std::size_t n_candidates, std::size_t n_effects, bool is_complete, double* out, std::int64_t* used) {
+    const std::size_t m = model.read.m(), width = model.width;
+    nb::gil_scoped_release release;
+    with_states(m, [&](auto size) {
+        constexpr int M = decltype(size)::value;
+        for (std::size_t l = 0; l < n_candidates; ++l, model.next()) {
+            MarkovClasses<Real, M> classes(model.steps, model.values);
+            MarkovSums<Real, M> sums;
+            const Status status = run_markov<Real, M>(model.rows, classes, model.values, &sums, NoSink());
+            const bool is_told = status.outcome == Outcome::ok && !(is_complete && sums.unknown != 0);
+            Real information(0.0);
+            for (std::size_t j = m - n_effects; is_told && j < m; ++j) information = information - log_of(sums.end.D[j]);
+            store_if(is_told, sums.log_det, out + 3 * l * width);
+            store_if(is_told, sums.sse, out + (3 * l + 1) * width);
+            store_if(is_told, information, out + (3 * l + 2) * width);
+            used[l] = sums.n_used;
+        }
+        return 0;
+    });
+}
+
+// Of candidates, parameters (L, P, 1 + N) and variance (L, groups, 1 + N): log determinant, sum of squares, minus the logarithms of
+// the last `n_effects` D of the last state (L, 3, 1 + N) with derivatives, NaN where there are none; and observations used (L,).
 Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B, In<double> variance,
                       int n_effects, bool is_complete) {
     Model model(rows, steps, nb::tuple(), parameters, B, variance, false, true);
-    const std::size_t n_candidates = parameters.shape(0), m = rows.m();
-    check(n_effects >= 0 && n_effects <= static_cast<int>(m), "the number of effects is out of range");
-    Doubles out = new_array({n_candidates, 3});
+    const std::size_t n_candidates = parameters.shape(0);
+    check(n_effects >= 0 && n_effects <= static_cast<int>(rows.m()), "the number of effects is out of range");
+    check(model.width == 1 || model.width == 3, "N is 0 or 2");
+    Doubles out = new_array({n_candidates, 3, model.width});
     Out<std::int64_t> used = new_array_of<std::int64_t>({n_candidates});
-    {
-        nb::gil_scoped_release release;
-        with_states(m, [&](auto size) {
-            constexpr int M = decltype(size)::value;
-            for (std::size_t l = 0; l < n_candidates; ++l) {
-                model.values.parameters = parameters.data() + l * parameters.shape(1);
-                model.values.variance = variance.data() + l * variance.shape(1);
-                MarkovClasses<double, M> classes(model.steps, model.values);
-                MarkovSums<double, M> sums;
-                const Status status = run_markov<double, M>(model.rows, classes, model.values, &sums, NoSink());
-                const bool is_told = status.outcome == Outcome::ok && !(is_complete && sums.unknown != 0);
-                double information = 0;
-                for (std::size_t j = m - static_cast<std::size_t>(n_effects); is_told && j < m; ++j)
-                    information -= std::log(sums.end.D[j]);
-                const double none = std::numeric_limits<double>::quiet_NaN();
-                out.data()[3 * l] = is_told ? sums.log_det : none;
-                out.data()[3 * l + 1] = is_told ? sums.sse : none;
-                out.data()[3 * l + 2] = is_told ? information : none;
-                used.data()[l] = sums.n_used;
-            }
-            return 0;
-        });
-    }
+    const auto run = model.width == 1 ? scan<double> : scan<Dual<double, 2>>;
+    run(model, n_candidates, static_cast<std::size_t>(n_effects), is_complete, out.data(), used.data());
     return nb::make_tuple(out, used);
 }
 

@@ -95,8 +95,8 @@ private:
 };
 
 // All that a kernel is told: parameters (P, 1 + N), B (M, K, 1 + N), variance (groups, 1 + N); of each table T and Q
-// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N); whether Q and P0 are zero. Candidates stand in the rows of parameters (L, P) and
-// variance (L, groups).
+// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N); whether Q and P0 are zero. Of candidates parameters (L, P, 1 + N)
+// and variance (L, groups, 1 + N) have one axis more; the values are those of the first one until `next` is called.
 struct Model {
     const ReadRows& read;
     MarkovRows rows;
@@ -104,19 +104,21 @@ struct Model {
     std::vector<Block> blocks;
     MarkovSteps steps;
     MarkovValues values;
-    std::size_t width;
+    std::size_t width, n_parameters, n_groups;
 
     Model(const Model&) = delete;
     Model(const ReadRows& read_, const StateSteps& state, const nb::tuple& given, const In<double>& parameters, const In<double>& B,
           const In<double>& variance, bool is_still, bool are_candidates = false)
         : read(read_), rows(read_.view()), blocks(state.blocks) {
-        check(parameters.ndim() == 2 && B.ndim() == 3 && variance.ndim() == 2, "parameters and variance are 2-d, B 3-d");
-        const std::size_t m = read.m(), n_parameters = parameters.shape(are_candidates), n_groups = variance.shape(are_candidates);
-        width = are_candidates ? 1 : parameters.shape(1);
+        const std::size_t axis = are_candidates, m = read.m();
+        check(parameters.ndim() == 2 + axis && variance.ndim() == 2 + axis, "parameters and variance are (P or groups, 1 + N)");
+        check(B.ndim() == 3, "B is (M, K, 1 + N)");
+        n_parameters = parameters.shape(axis), n_groups = variance.shape(axis), width = parameters.shape(axis + 1);
+        check(!are_candidates || variance.shape(0) == parameters.shape(0), "candidates have parameters and variances");
         check(static_cast<std::size_t>(state.m()) == m, "H is (rows, M)");
         check(read.n() == 1 || read.highest_step < static_cast<std::int64_t>(state.class_dt.size()), "step is out of range");
         check(B.shape(0) == m && B.shape(1) <= m && B.shape(2) == width, "B is (M, K, 1 + N)");
-        check(variance.shape(!are_candidates) == parameters.shape(!are_candidates), "variance is (groups, 1 + N)");
+        check(variance.shape(axis + 1) == width, "variance is (groups, 1 + N)");
         check(read.n_rows() == 0 || read.highest_group < n_groups, "group is out of range");
         for (nb::handle table : given) tables.push_back(nb::cast<In<double>>(table));
         std::size_t at = 0;
@@ -132,6 +134,12 @@ struct Model {
                  state.dt.data(),      state.class_dt.data(),
                  state.slots.data(),   state.sources.data()};
         values = {parameters.data(), B.data(), variance.data(), static_cast<int>(B.shape(1)), is_still};
+    }
+
+    // Goes over to the next candidate.
+    void next() {
+        values.parameters += n_parameters * width;
+        values.variance += n_groups * width;
     }
 
 private:

@@ -25,13 +25,16 @@ void smooth(const Model& model, const MarkovOutput& output) {
     });
 }
 
-// Posterior means and variances (rows,) of H x.
+// Posterior means and variances (L, rows) of H x of candidates, parameters (L, P, 1) and variance (L, groups, 1).
 Tuple<Doubles, Doubles> markov_smooth(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
                         In<double> variance, bool is_still) {
-    const Model model(rows, steps, tables, parameters, B, variance, is_still);
+    Model model(rows, steps, tables, parameters, B, variance, is_still, true);
+    const std::size_t n_rows = rows.n_rows(), n_candidates = parameters.shape(0);
     check(model.width == 1, "smoothing takes no derivatives");
-    Doubles mean = new_array({rows.n_rows()}), spread = new_array({rows.n_rows()});
-    smooth(model, {mean.data(), spread.data(), nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0});
+    check(tables.size() == 0 || n_candidates == 1, "tables are those of one candidate");
+    Doubles mean = new_array({n_candidates, n_rows}), spread = new_array({n_candidates, n_rows});
+    for (std::size_t l = 0; l < n_candidates; ++l, model.next())
+        smooth(model, {mean.data() + l * n_rows, spread.data() + l * n_rows, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0});
     return nb::make_tuple(mean, spread);
 }
 

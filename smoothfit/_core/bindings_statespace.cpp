@@ -157,39 +157,40 @@ Curvature twice_differentiated(double x, double a, double b) {
     return d;
 }
 
-// (3, 1 + a + a b): values, derivatives along a directions, and second derivatives along them and b others (C order);
-// directions (a, 1 + G) and others (b, 1 + G) in (log q, log sigma2).
-Doubles likelihood_second(const WienerRows& series, int order, double q, In<double> sigma2, In<double> directions,
+// (3, L, 1 + a + a b): of each candidate values, derivatives along a directions, and second derivatives along them and b others (C
+// order); q (L,), sigma2 (L, G), directions (a, 1 + G) and others (b, 1 + G) in (log q, log sigma2).
+Doubles likelihood_second(const WienerRows& series, int order, In<double> q, In<double> sigma2, In<double> directions,
                           In<double> others) {
     using D = Curvature;
-    const std::size_t n_groups = sigma2.size(), width = 1 + n_groups;
-    check(n_groups <= max_groups, "too many groups");
+    const Candidates candidates = make_candidates(q, sigma2);
+    const std::size_t n_groups = candidates.n_groups, width = 1 + n_groups;
     check(directions.ndim() == 2 && directions.shape(1) == width && directions.shape(0) > 0, "directions is (a, 1 + G)");
     check(others.ndim() == 2 && others.shape(1) == width && others.shape(0) > 0, "others is (b, 1 + G)");
     const std::size_t n_first = directions.shape(0), n_second = others.shape(0);
     const bool symmetric = directions.data() == others.data() && n_first == n_second;
     const Rows rows = series.view(order, n_groups);
     const std::size_t stride = 1 + n_first + n_first * n_second;
-    Doubles out = new_array({3, stride});
-    for (std::size_t i = 0; i < n_first; ++i) {
-        for (std::size_t j = 0; j < (symmetric ? i + 1 : n_second); ++j) {
-            const double* a = directions.data() + i * width;
-            const double* b = others.data() + j * width;
-            D dual_sigma2[max_groups];
-            for (std::size_t g = 0; g < n_groups; ++g)
-                dual_sigma2[g] = twice_differentiated(sigma2.data()[g], a[1 + g], b[1 + g]);
-            Likelihood<D> l;
-            raise_unless_ok(run_likelihood(order, rows, twice_differentiated(q, a[0], b[0]), dual_sigma2, &l));
-            const D* parts[3] = {&l.log_det, &l.sse, &l.end_log_det};
-            for (std::size_t part = 0; part < 3; ++part) {
-                double* row = out.data() + part * stride;
-                row[0] = parts[part]->re.re;
-                row[1 + i] = parts[part]->re.eps[0];
-                row[1 + n_first + i * n_second + j] = parts[part]->eps[0].eps[0];
-                if (symmetric) row[1 + n_first + j * n_second + i] = parts[part]->eps[0].eps[0];
-            }
+    Doubles out = new_array({3, candidates.count, stride});
+    const auto at_candidate = [&](std::size_t l, std::size_t i, std::size_t j) {
+        const double* a = directions.data() + i * width;
+        const double* b = others.data() + j * width;
+        D dual_sigma2[max_groups];
+        for (std::size_t g = 0; g < n_groups; ++g)
+            dual_sigma2[g] = twice_differentiated(candidates.sigma2[l * n_groups + g], a[1 + g], b[1 + g]);
+        Likelihood<D> found;
+        raise_unless_ok(run_likelihood(order, rows, twice_differentiated(candidates.q[l], a[0], b[0]), dual_sigma2, &found));
+        const D* parts[3] = {&found.log_det, &found.sse, &found.end_log_det};
+        for (std::size_t part = 0; part < 3; ++part) {
+            double* row = out.data() + (part * candidates.count + l) * stride;
+            row[0] = parts[part]->re.re;
+            row[1 + i] = parts[part]->re.eps[0];
+            row[1 + n_first + i * n_second + j] = parts[part]->eps[0].eps[0];
+            if (symmetric) row[1 + n_first + j * n_second + i] = parts[part]->eps[0].eps[0];
         }
-    }
+    };
+    for (std::size_t l = 0; l < candidates.count; ++l)
+        for (std::size_t i = 0; i < n_first; ++i)
+            for (std::size_t j = 0; j < (symmetric ? i + 1 : n_second); ++j) at_candidate(l, i, j);
     return out;
 }
 

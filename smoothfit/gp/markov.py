@@ -107,9 +107,9 @@ class MarkovLikelihood:
     def log_det_and_quadratic(self, thetas: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Both pieces for candidates (L, n_free), side by side; NaN where the covariance is singular."""
         values, variance = arguments(self._parameters.values(thetas))
-        log_det, quadratic, _, used = self.model.program.scan(values, variance)
-        bad = used != self.rows.n_contrasts  # what follows from the rows before it is passed over
-        return np.where(bad, np.nan, log_det), np.where(bad, np.nan, quadratic)
+        found = self.model.program.scan(values, variance)
+        bad = found.n_used != self.rows.n_contrasts  # what follows from the rows before it is passed over
+        return np.where(bad, np.nan, found.log_det[:, 0]), np.where(bad, np.nan, found.sse[:, 0])
 
     def _scores(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Both pieces with their exact gradients by theta, (1 + n_free,) each."""

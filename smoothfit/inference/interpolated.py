@@ -35,6 +35,8 @@ class InterpolatedPrior:
         self.exact = exact
         self.points, self.values = np.empty((0, p)), np.empty(0)
         self.highest = -np.inf  # of the log posterior density
+        self._spans = False
+        self._interpolant: Callable[[FloatArray], FloatArray] | None = None  # of the points so far
 
     def __call__(self, theta: FloatArray, log_likelihood: FloatArray) -> FloatArray:
         """Log prior density (L,) at theta (L, p)."""
@@ -59,15 +61,23 @@ class InterpolatedPrior:
 
     def _guess(self, theta: FloatArray) -> FloatArray:
         """Interpolated values (L,); NaN but at known points if these are too few."""
-        n, p = self.points.shape
-        if n < FEWEST * p or np.linalg.matrix_rank(self.points - self.points.mean(axis=0)) < p:
+        if not self._is_enough():
             apart = self._distances(theta)
             is_known = apart.min(axis=1, initial=np.inf) <= LEAST
             found = np.full(len(theta), np.nan)
-            found[is_known] = self.values[apart[is_known].argmin(axis=1)] if n else np.nan
+            found[is_known] = self.values[apart[is_known].argmin(axis=1)] if len(self.values) else np.nan
             return found
         centre = self.points.mean(axis=0)
-        return np.asarray(RBFInterpolator(self.points - centre, self.values, kernel="cubic", degree=1)(theta - centre))
+        if self._interpolant is None:
+            self._interpolant = RBFInterpolator(self.points - centre, self.values, kernel="cubic", degree=1)
+        return np.asarray(self._interpolant(theta - centre))
+
+    def _is_enough(self) -> bool:
+        """Whether the known points determine a linear trend, with points to spare; it stays so."""
+        n, p = self.points.shape
+        if not self._spans and n >= FEWEST * p:
+            self._spans = bool(np.linalg.matrix_rank(self.points - self.points.mean(axis=0)) == p)
+        return self._spans
 
     def _distances(self, theta: FloatArray) -> FloatArray:
         """Of theta (L, p) from the known points, (L, n)."""
@@ -89,6 +99,6 @@ class InterpolatedPrior:
 
     def _add(self, theta: FloatArray, values: FloatArray, log_likelihood: FloatArray) -> None:
         """Take what was computed at theta (L, p), but where the density is zero or cannot be computed."""
-        known = np.isfinite(values)
+        known, self._interpolant = np.isfinite(values), None
         self.points, self.values = np.vstack([self.points, theta[known]]), np.append(self.values, values[known])
         self.highest = max(self.highest, float(np.nanmax((log_likelihood + values)[known], initial=-np.inf)))

@@ -57,7 +57,7 @@ MOST_SAMPLED = 256  # nodes that represent quasi-random points: each costs every
 LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
 FARTHEST = 40.0  # below the log density at the maximum of the likelihood: what is less plays no part
-BATCH = 16  # points of which the density is asked for at a time, where the highest is looked for
+BATCH = 4  # points of which the density is asked for at a time, where the highest is looked for
 ROUNDING = 1e-13  # of count / 2, which bounds the information of a variance: a smaller pivot may be rounding alone
 
 

@@ -33,6 +33,7 @@ STEP = 0.75  # of the first lattice, in standard deviations: intervals are then 
 AGREE = 0.1  # of sublattices of twice the step, in weight and in means by SDs; the lattice is then right to the square of this
 HALVINGS = 5
 MOST_NODES = 10_000
+SEEDED = 0.5  # of the cut, to which a lattice is filled before it grows
 REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
 FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random: covariances of five variables are then right to 12 %
 ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends by default, and below which it has failed
@@ -223,7 +224,7 @@ class Lattice:
         self.highest = -np.inf
         p = len(origin)
         reach = REACH if p == 1 else 1
-        self.around = [k for k in itertools.product(range(-reach, reach + 1), repeat=p) if any(k)]
+        self.around = np.array([k for k in itertools.product(range(-reach, reach + 1), repeat=p) if any(k)])
 
     def at(self, nodes: Integers) -> FloatArray:
         """Points of the space."""
@@ -242,10 +243,20 @@ class Lattice:
             cut = self.highest - CUT
             edge |= new
             high = [k for k in edge if self.values[k] > cut]
-            new = {tuple(map(sum, zip(k, step, strict=True))) for k in high for step in self.around} - self.values.keys()
+            beside = np.array(high, np.int64).reshape(-1, 1, len(self.origin)) + self.around
+            new = set(map(tuple, beside.reshape(-1, len(self.origin)).tolist())) - self.values.keys()
             edge = set()
             if len(self.values) > MOST_NODES:
                 return
+
+    def within(self, shape: Shape, fall: float) -> list[tuple[int, ...]]:
+        """Nodes within which a normal density of the shape falls by so much, its mode being the origin."""
+        widths = np.linalg.norm(self.steps, axis=0) / shape.sd  # of a step, in standard deviations below and above
+        most = np.sqrt(2 * fall)
+        ranges = [np.arange(-int(most / below), int(most / above) + 1) for below, above in widths.T]
+        nodes = np.array(list(itertools.product(*ranges)))
+        distance2 = np.sum((nodes * np.where(nodes < 0, *widths)) ** 2, axis=1)
+        return [tuple(k) for k in nodes[distance2 <= 2 * fall].tolist()]
 
     def high(self) -> tuple[Integers, FloatArray]:
         """Nodes of more than the cut, in order, with their log densities."""
@@ -303,7 +314,7 @@ def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
     for halving in range(HALVINGS + 1):
         if halving:
             lattice.halve()
-        lattice.grow([(0,) * len(start)])
+        lattice.grow(lattice.within(shape, SEEDED * CUT))
         cut = lattice.highest - CUT
         inside = np.linalg.solve(lattice.steps, (points[values > cut] - lattice.origin).T).T
         lattice.grow([tuple(k) for k in np.rint(inside).astype(int).tolist()])

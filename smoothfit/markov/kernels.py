@@ -66,7 +66,13 @@ def second_terms(
     Each entry (1 + a + a b,), the second derivatives in C order.
     """
     second = directions if others is None else others
-    return Terms(*_call(_kernels.likelihood_second, rows, order, q, sigma2, directions, second))
+    whole = _call(_kernels.likelihood_second, rows, order, np.array([q]), sigma2[None], directions, second)
+    return Terms(*whole[:, 0])
+
+
+def second_terms_of_many(rows: Rows, order: int, q: FloatArray, sigma2: FloatArray, directions: FloatArray) -> Terms:
+    """The same along p directions of L candidates, q (L,) and sigma2 (L, G): each entry (L, 1 + p + p^2)."""
+    return Terms(*_call(_kernels.likelihood_second, rows, order, q, np.ascontiguousarray(sigma2), directions, directions))
 
 
 def filtered_states(rows: Rows, order: int, q: float, sigma2: FloatArray) -> FloatArray:

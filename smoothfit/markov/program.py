@@ -66,6 +66,15 @@ class Sums(NamedTuple):
     n_used: int
 
 
+class Scan(NamedTuple):
+    """`Sums` of L candidates side by side: (L, 1 + p) each, NaN if they cannot be computed, and `n_used` (L,)."""
+
+    log_det: FloatArray
+    sse: FloatArray
+    log_information: FloatArray
+    n_used: IntArray
+
+
 class Adjoint(NamedTuple):
     """The information of all observations on changes of the state, and of each observation by itself.
 
@@ -195,15 +204,19 @@ class Program:
         *,
         is_still: bool = False,
     ) -> tuple[Any, ...]:
-        """What a kernel takes, with derivatives along the rows of `slopes` (p, G), p <= `DIRECTIONS`, the first those of `free`."""
-        count = 0 if slopes is None else len(slopes)
+        """What a kernel takes, with derivatives along the rows of `slopes` (p, G), p <= `DIRECTIONS`, the first those of `free`.
+
+        Of one candidate, values (P,) and variance (G,), or of many (L, P) and (L, G), with slopes (L, p, G); tables are of one.
+        """
+        count = 0 if slopes is None else slopes.shape[-2]
         width = 1 + (DIRECTIONS if count else 0)
-        parameters, noise = np.zeros((len(values), width)), np.zeros((len(variance), width))
-        parameters[:, 0], noise[:, 0] = values, variance
-        parameters[free, range(1, 1 + len(free))] = values[list(free)]
+        parameters, noise = widened(values, width), widened(variance, width)
+        parameters[..., list(free), range(1, 1 + len(free))] = values[..., list(free)]
         if slopes is not None:
-            noise[:, 1 : 1 + count] = slopes.T
+            noise[..., 1 : 1 + count] = np.swapaxes(slopes, -1, -2)
         B = self._start_of_width.get(width)
+        if B is None or self._tabled:
+            values = values.reshape(-1, values.shape[-1])[0]
         if B is None:
             B = widened(self._unknown(values), width)
         tables: list[FloatArray] = []
@@ -275,33 +288,36 @@ class Program:
         joined = [np.concatenate([first[:1], *(part[k][1:] for part in parts)]) for k, first in enumerate(parts[0])]
         return Sums(joined[0], joined[1], joined[2], part.n_used)
 
-    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
-        """Terms of `Sums` of candidates (L, p) and (L, G), each (L,); NaN if they cannot be computed."""
-        unknown = self._constant_unknown
-        if unknown is None or self._tabled or self.closed:
-            return self._scan_one_by_one(values, variance)
-        n_effects = 0 if self.without_effects else self.n_effects
-        found, used = _kernels.markov_scan(
-            self._read,
-            self._steps,
-            np.ascontiguousarray(values),
-            np.ascontiguousarray(unknown[..., None]),
-            np.ascontiguousarray(variance),
-            n_effects,
-            self.complete,
-        )
-        return found[:, 0], found[:, 1], found[:, 2], used
+    def scan(self, values: FloatArray, variance: FloatArray, free: Sequence[int] = (), slopes: FloatArray | None = None) -> Scan:
+        """Terms of candidates (L, P) and (L, G), with derivatives as `sums` takes them, slopes (L, p, G)."""
+        if not self._takes_many:
+            return self._scan_one_by_one(values, variance, free, slopes)
+        n_effects, parts = 0 if self.without_effects else self.n_effects, []
+        count = 0 if slopes is None else slopes.shape[1]
+        for begin in range(0, max(count, 1), DIRECTIONS):
+            some = None if slopes is None else slopes[:, begin : begin + DIRECTIONS]
+            rows, steps, _, parameters, B, noise, _ = self._arguments(values, variance, free[begin : begin + DIRECTIONS], some)
+            found, used = _kernels.markov_scan(rows, steps, parameters, B, noise, n_effects, self.complete)
+            parts.append(found[:, :, min(begin, 1) : 1 + count - begin])
+        log_det, sse, log_information = np.moveaxis(np.concatenate(parts, axis=2), 1, 0)
+        return Scan(log_det, sse, log_information, used)
 
-    def _scan_one_by_one(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, IntArray]:
-        found, used = np.full((3, len(values)), np.nan), np.zeros(len(values), np.int64)
+    @property
+    def _takes_many(self) -> bool:
+        """Whether the kernels take many candidates at once: what they need besides is the same for all."""
+        return self._constant_unknown is not None and not self._tabled and not self.closed
+
+    def _scan_one_by_one(self, values: FloatArray, variance: FloatArray, free: Sequence[int], slopes: FloatArray | None) -> Scan:
+        count = 0 if slopes is None else slopes.shape[1]
+        found, used = np.full((3, len(values), 1 + count), np.nan), np.zeros(len(values), np.int64)
         for i, (value, noise) in enumerate(zip(values, variance, strict=True)):
             try:
-                sums = self.sums(value, noise)
+                sums = self.sums(value, noise, free, None if slopes is None else slopes[i])
             except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
                 continue
-            found[:, i] = sums.log_det[0], sums.sse[0], sums.log_information[0]
+            found[:, i] = sums.log_det, sums.sse, sums.log_information
             used[i] = sums.n_used
-        return found[0], found[1], found[2], used
+        return Scan(found[0], found[1], found[2], used)
 
     def _sums(self, *arguments: Any) -> Sums:
         totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, arguments)
@@ -316,10 +332,19 @@ class Program:
 
     def moments(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Posterior means and variances of the functionals, in their order."""
-        if self._at(values) is not self:
-            return self._constant.moments(values, variance)
-        mean, spread = self._run(_kernels.markov_smooth, self._arguments(values, variance))
-        return self._in_order(mean), self._in_order(spread)
+        mean, spread = self.moments_of_many(values[None], variance[None])
+        return mean[0], spread[0]
+
+    def moments_of_many(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same (L, n) of candidates (L, P) and (L, G)."""
+        if len(values) > 1 and not self._takes_many:
+            parts = [self.moments(*one) for one in zip(values, variance, strict=True)]
+            return np.array([mean for mean, _ in parts]), np.array([spread for _, spread in parts])
+        if self._at(values[0]) is not self:
+            return self._constant.moments_of_many(values, variance)
+        arguments = self._arguments(values, variance)
+        mean, spread = (self._in_order(rows.T).T for rows in self._run(_kernels.markov_smooth, arguments))
+        return mean, spread
 
     def joint(self, values: FloatArray, variance: FloatArray, asked: npt.NDArray[np.bool_]) -> FloatArray:
         """Posterior covariances (K, K) of the K functionals that `asked` (n,) marks, in their order."""

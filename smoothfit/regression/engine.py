@@ -95,6 +95,11 @@ class BandEngine(Sized):
         return (*weights, *(f"sigma2.{name}" for name in unknown))
 
     @property
+    def has_slow_prior(self) -> bool:
+        """With several penalties: an information matrix takes dense algebra."""
+        return self.n_weights > 1
+
+    @property
     def count(self) -> int:
         """Observations less the functions that no penalty touches."""
         return self._likelihood.count

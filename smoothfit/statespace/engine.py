@@ -89,16 +89,16 @@ class StateSpaceEngine(ABC):
         """log_det and sse at coordinates (L, k)."""
 
     @abstractmethod
-    def _scores(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The same with derivatives by all coordinates: (1 + k,) each."""
+    def _scores(self, wholes: FloatArray) -> FloatArray:
+        """The same with derivatives by all coordinates: (2, L, 1 + k); NaN if they cannot be computed."""
 
     @abstractmethod
-    def curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As `_scores` (2, 1 + k), and Hessians (2, k, k) of log_det and of sse; of the reference both may be left out."""
+    def curvatures(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `_scores`, and Hessians (2, L, k, k) of log_det and of sse; of the reference both may be left out."""
 
-    def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _curvatures_of_sizes(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `curvatures`; derivatives by others than sizes may be left out."""
-        return self.curvatures(whole)
+        return self.curvatures(wholes)
 
     @abstractmethod
     def _at(self, theta: FloatArray) -> Any:
@@ -169,6 +169,22 @@ class StateSpaceEngine(ABC):
         jacobian[self.tied] = slopes[self._places]
         return whole, jacobian
 
+    def _wholes(self, theta: FloatArray) -> tuple[npt.NDArray[np.int64], FloatArray, FloatArray]:
+        """Which of theta (L, p) can be computed, their coordinates (T, k) and Jacobians (T, k, p)."""
+        wholes, jacobians = np.zeros((len(theta), len(self.coordinates))), np.tile(self._selection, (len(theta), 1, 1))
+        if self.tied is None:
+            wholes[:, self._places] = theta
+            return np.arange(len(theta)), wholes, jacobians
+        told = []
+        for i, point in enumerate(theta):
+            try:
+                wholes[i], jacobians[i] = self._whole(point)
+            except NOWHERE:
+                continue
+            told.append(i)
+        found = np.array(told, np.int64)
+        return found, wholes[found], jacobians[found]
+
     @cached_property
     def _selection(self) -> FloatArray:
         """The coordinates as a linear function of theta (k, p), but for a tied one."""
@@ -186,9 +202,12 @@ class StateSpaceEngine(ABC):
         return np.asarray(places[self.vanishes[places] & (theta <= self.lower)])
 
     def _bend(self, theta: FloatArray) -> FloatArray:
-        """Second derivatives (p, p) of the tied coordinate by theta, by differences of its slopes."""
+        """Second derivatives (p, p) of the tied coordinate by theta, by differences of its slopes; NaN if it has none beside it."""
         p = len(theta)
-        ends = np.array([[self._whole(theta + shift)[1][self.tied] for shift in (s, -s)] for s in STEP * np.eye(p)])
+        try:
+            ends = np.array([[self._whole(theta + shift)[1][self.tied] for shift in (s, -s)] for s in STEP * np.eye(p)])
+        except NOWHERE:
+            return np.full((p, p), np.nan)
         bend = (ends[:, 0] - ends[:, 1]) / (2 * STEP)
         return np.asarray((bend + bend.T) / 2)
 
@@ -197,50 +216,20 @@ class StateSpaceEngine(ABC):
     @np.errstate(**EXTREME)
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
         """Terms of the restricted likelihood at theta (L, p) with derivatives up to `order` (0, 1 or 2)."""
+        (L, p), (told, wholes, jacobians) = theta.shape, self._wholes(theta)
+        values, gradients, hessians = np.full((2, L), np.nan), np.full((2, L, p), np.nan), np.full((2, L, p, p), np.nan)
         if order == 0:
-            return Terms(*(Expansion(value) for value in self._lanes(theta)))
-        L, p = theta.shape
-        parts = [self._expansion(point, order) for point in theta]
-        shapes = [(L, 2), (L, 2, p), (L, 2, p, p)]
-        values, gradients, hessians = (
-            np.array(part).reshape(shape) for part, shape in zip(zip(*parts, strict=True), shapes, strict=True)
-        )
-        found = [Expansion(values[:, k], gradients[:, k], hessians[:, k] if order > 1 else None) for k in range(2)]
-        return Terms(*found)
-
-    def _expansion(self, theta: FloatArray, order: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Values (2,), gradients (2, p) and Hessians (2, p, p) of log_det and sse at one theta; Hessians are NaN at order 1."""
-        p = len(theta)
-        found = np.full(2, np.nan), np.full((2, p), np.nan), np.full((2, p, p), np.nan)
-        try:
-            whole, jacobian = self._whole(theta)
-            scores, hessians = self.curvatures(whole) if order > 1 and p else (np.array(self._scores(whole)), None)
-            found[0][:], found[1][:] = scores[:, 0], scores[:, 1:] @ jacobian
-            if hessians is not None:
-                found[2][:] = jacobian.T @ hessians @ jacobian
-                if self.tied is not None:
-                    found[2][:] += scores[:, 1 + self.tied, None, None] * self._bend(theta)
-        except NOWHERE:
-            for part in found:
-                part[:] = np.nan
-        return found
-
-    def _lanes(self, theta: FloatArray) -> FloatArray:
-        """log_det and sse (2, L), side by side as far as theta can be computed."""
-        if self.tied is None:
-            every = np.zeros((len(theta), len(self.coordinates)))
-            every[:, self._places] = theta
-            return np.array(self._values(every))
-        found, wholes, told = np.full((2, len(theta)), np.nan), [], []
-        for i, point in enumerate(theta):
-            try:
-                wholes.append(self._whole(point)[0])
-            except NOWHERE:
-                continue
-            told.append(i)
-        if told:
-            found[:, told] = self._values(np.array(wholes))
-        return found
+            if len(told):
+                values[:, told] = self._values(wholes)
+            return Terms(*map(Expansion, values))
+        scores, second = self.curvatures(wholes) if order > 1 and p else (self._scores(wholes), None)
+        values[:, told], gradients[:, told] = scores[..., 0], (scores[..., None, 1:] @ jacobians)[..., 0, :]
+        if second is not None:
+            hessians[:, told] = jacobians.swapaxes(1, 2) @ second @ jacobians
+            if self.tied is not None:
+                bends = np.array([self._bend(theta[i]) for i in told]).reshape(-1, p, p)
+                hessians[:, told] += scores[:, :, 1 + self.tied, None, None] * bends
+        return Terms(*(Expansion(values[k], gradients[k], hessians[k] if order > 1 else None) for k in range(2)))
 
     @np.errstate(**EXTREME)
     def information(self, theta: FloatArray) -> FloatArray:
@@ -249,22 +238,16 @@ class StateSpaceEngine(ABC):
         Exact for sizes: variances, intensities and amplitudes, given the length scales, periods and damping ratios, in whose
         exponentials the covariance is not linear. These have rows and columns of zeros; `is_size` marks the others.
         """
-        (L, p), k = theta.shape, len(self.coordinates)
-        sizes = np.flatnonzero(self.powers)
+        (L, p), (told, wholes, jacobians) = theta.shape, self._wholes(theta)
+        found, sizes = np.full((L, p, p), np.nan), np.flatnonzero(self.powers)
         factors = 2 / self.powers[sizes]  # by which the logarithm of a fraction of the covariance moves with its coordinate
-        scores, curvatures, jacobians = np.full((L, 1 + k), np.nan), np.full((L, k, k), np.nan), np.zeros((L, k, p))
-        for i, point in enumerate(theta):
-            try:
-                whole, jacobians[i] = self._whole(point)
-                (scores[i], _), (curvatures[i], _) = self._curvatures_of_sizes(whole)
-            except NOWHERE:
-                continue
+        scores, curvatures = (part[0] for part in self._curvatures_of_sizes(wholes))
         slopes = scores[:, 1 + sizes] / factors
         second = curvatures[:, sizes[:, None], sizes] / np.outer(factors, factors)
         of_shares = jacobians[:, sizes] * factors[:, None] * self.is_size
-        log_det = Expansion(scores[:, 0], slopes, second)
-        information = information_of_scales(log_det, self.count, self.relative)
-        return np.asarray(of_shares.swapaxes(1, 2) @ information @ of_shares)
+        information = information_of_scales(Expansion(scores[:, 0], slopes, second), self.count, self.relative)
+        found[told] = of_shares.swapaxes(1, 2) @ information @ of_shares
+        return found
 
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density (L,) of length scales, periods and ratios at theta (L, p).
@@ -294,6 +277,10 @@ class StateSpaceEngine(ABC):
         posteriors = [self.at(point) for point in theta]
         asked = posteriors[0].question(functionals)
         return Moments(*(np.array(part) for part in zip(*(one.answer(asked) for one in posteriors), strict=True)))
+
+    def noise_sds(self, theta: FloatArray, name: str) -> FloatArray:
+        """SDs (L,) of the noise of new observations of a series, of weight one, at theta (L, p), in the user's units."""
+        return np.array([self.at(point).noise_sd_of(name) for point in theta])
 
     def draws(self, theta: FloatArray, functionals: CurveFunctionals) -> PointDraws:
         """What draws functionals about their means at one theta (p,), in the user's units: rng, size -> (size, n)."""

@@ -18,7 +18,7 @@ from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, IdentificationError, NumericalError, SpecificationError
 from ..inference.newton import PREDICTION_CRITERIA, Minimum, minimize
 from ..markov.criteria import LIKELIHOODS, check_method
-from ..markov.program import Sums
+from ..markov.program import Scan, Sums
 from ..markov.pyramid import EXACT_SD
 from ..results.exact import warn_of_exact_series
 from .extent import Parameter
@@ -99,7 +99,7 @@ class Part(ABC):
         """Terms of the likelihood; with `slopes` derivatives by all parameters of the specification, or by those `along`."""
         return self.specification.sums(values, variance, method, slopes=slopes, along=along)
 
-    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
+    def scan(self, values: FloatArray, variance: FloatArray) -> Scan | None:
         """Terms of candidates."""
         return self.specification.scan(values, variance)
 

@@ -112,14 +112,14 @@ class Places(NamedTuple):
         return cls(hyper, index[hyper], variance, index[variance], links)
 
     def numbers(self, theta: FloatArray) -> FloatArray:
-        """What the parameters are (k,) at a theta (k,)."""
+        """What the parameters are (..., k) at thetas (..., k)."""
         if not self.links:
             return np.asarray(np.exp(theta))
         logs = theta.copy()
-        logs[list(self.links)] = 0.0
+        logs[..., list(self.links)] = 0.0
         found = np.exp(logs)
         for i, link in self.links.items():
-            found[i] = link.number(float(theta[i]))
+            found[..., i] = np.vectorize(link.number, otypes=[float])(theta[..., i])
         return np.asarray(found)
 
 
@@ -278,10 +278,10 @@ def squared_factors(observations: Observations, x_unit: float) -> FloatArray:
 
 
 def directions_of(parameters: Sequence[Parameter], variance: FloatArray, along: Sequence[int]) -> tuple[list[int], FloatArray]:
-    """Hyperparameters among the components `along` of theta, and the slopes (p, G) of the variances by all."""
+    """Hyperparameters among the components `along` of theta, and the slopes (..., p, G) of variances (..., G) by all."""
     chosen = [parameters[i] for i in along]
-    directions = np.zeros((len(chosen), len(variance)))
+    directions = np.zeros((*variance.shape[:-1], len(chosen), variance.shape[-1]))
     for d, p in enumerate(chosen):
         if p.is_variance:
-            directions[d, p.index] = variance[p.index]
+            directions[..., d, p.index] = variance[..., p.index]
     return [p.index for p in chosen if not p.is_variance], directions

@@ -17,7 +17,7 @@ from ..errors import ConvergenceError, IdentificationError, IntegrationWarning, 
 from ..inference.descent import Scored, descend
 from ..inference.newton import Minimum, best_from, differenced, minimize
 from ..inference.quasi_newton import DECREMENT, LEVEL
-from ..markov.program import Sums
+from ..markov.program import Scan, Sums
 from .extent import LOG, Parameter
 
 IntArray = npt.NDArray[np.int64]
@@ -67,8 +67,8 @@ class Searched(Protocol):
     ) -> Sums:
         """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it."""
 
-    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """log|K|, sum of squares and count of densities of candidates; None if they come one by one only."""
+    def scan(self, values: FloatArray, variance: FloatArray) -> Scan | None:
+        """Terms of candidates; None if they come one by one only."""
 
     @property
     def scaling(self) -> FloatArray | None:
@@ -118,8 +118,8 @@ class GeneralCriterion:
             values, variance = (np.array(part) for part in zip(*(part for part in parts if part is not None), strict=True))
             scanned = self.model.scan(values, variance)
             if scanned is not None:
-                log_det, sse, count = scanned
-                found[:, told] = log_det + count * LOG_2_PI, sse, count
+                count = scanned.n_used
+                found[:, told] = scanned.log_det[:, 0] + count * LOG_2_PI, scanned.sse[:, 0], count
                 return found[0], found[1], found[2]
         for i, sums in enumerate(map(self._sums, theta)):
             if sums is not None:

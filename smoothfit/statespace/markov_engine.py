@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,14 +13,16 @@ from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from ..inference.engine import Moments
 from ..markov.process import RESPONSE
-from .engine import STEP, StateSpaceEngine
+from .engine import NOWHERE, STEP, StateSpaceEngine
 from .estimation import Optimum
 from .extent import LOG
 from .functionals import CurveFunctionals
-from .markov_posterior import MarkovPosterior
+from .markov_posterior import MarkovPosterior, noise_sds_of_many
 from .sensor_posterior import posterior_of
 from .smoothing import Smoothing
 from .specification import Specification
+
+MANY = 2000  # observations times squared states, from which on an interpolated prior costs less than its matrices
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +66,10 @@ class MarkovEngine(StateSpaceEngine):
 
     @property
     def has_slow_prior(self) -> bool:
-        """If only sizes and response times are estimated: a matrix takes two scores for each size."""
+        """If only sizes and response times are estimated, of many observations or states: a matrix takes scores for each size."""
         model = self.specification
+        if self.count * model.program.n_states**2 < MANY:
+            return False
         shapes = [model.parameters[i].index for i in self._places[~self.is_size]]
         return all(i < len(model.hyperparameters) and model.hyperparameters[i].kind == RESPONSE for i in shapes)
 
@@ -114,83 +119,103 @@ class MarkovEngine(StateSpaceEngine):
     # Likelihood -------------------------------------------------------------------------------------------------------
 
     def _values(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        log_det, sse = self._terms_along(wholes, [])[..., 0]
+        return log_det, sse
+
+    def _terms_along(self, wholes: FloatArray, along: Sequence[int]) -> FloatArray:
+        """log_det and sse at coordinates (L, k) with derivatives along some of them, (2, L, 1 + p)."""
         model = self.specification
-        hyper, variance = (np.array(part) for part in zip(*map(model.split, wholes), strict=True))
-        scanned = model.scan(hyper, variance)
+        values, variance = model.split(wholes)
+        scanned = model.scan(values, variance, along)
         if scanned is not None:
-            return scanned[:2]
-        found = np.full((2, len(wholes)), np.nan)
-        for i, (values, noise) in enumerate(zip(hyper, variance, strict=True)):
+            return np.array([scanned.log_det, scanned.sse])
+        found = np.full((2, len(wholes), 1 + len(along)), np.nan)
+        for i, (own, noise) in enumerate(zip(values, variance, strict=True)):
             try:
-                sums = model.sums(values, noise, "reml")
+                sums = model.sums(own, noise, "reml", along=along)
             except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
                 continue
-            found[:, i] = sums.log_det[0], sums.sse[0]
-        return found[0], found[1]
+            found[:, i] = sums.log_det, sums.sse
+        return found
 
-    def _scores(self, whole: FloatArray, along: npt.NDArray[np.int64] | None = None) -> tuple[FloatArray, FloatArray]:
+    def _scores(self, wholes: FloatArray, along: npt.NDArray[np.int64] | None = None) -> FloatArray:
         """Derivatives by others than the coordinates `along` are zero.
 
         Those by the reference follow from the others: of e times all variances log_det is `count` larger, and sse 1 / e times as
         large.
         """
-        values, variance = self.specification.split(whole)
-        along = np.arange(len(whole)) if along is None else along
+        L, k = wholes.shape
+        along = np.arange(k) if along is None else along
         others = along if self.reference is None else along[along != self.reference]
-        sums = self.specification.sums(values, variance, "reml", along=others.tolist())
-        found = np.zeros((2, 1 + len(whole)))
-        found[:, 0], found[:, 1 + others] = (sums.log_det[0], sums.sse[0]), (sums.log_det[1:], sums.sse[1:])
+        found, terms = np.zeros((2, L, 1 + k)), self._terms_along(wholes, others.tolist())
+        found[..., 0], found[..., 1 + others] = terms[..., 0], terms[..., 1:]
         if self.reference is not None:
-            of_all = np.array([self.count, -sums.sse[0]])
-            found[:, 1 + self.reference] = of_all - found[:, 1 + others] @ self.powers[others] / 2
-        return found[0], found[1]
+            of_all = np.array([np.full(L, float(self.count)), -terms[1, :, 0]])
+            found[..., 1 + self.reference] = of_all - terms[..., 1:] @ self.powers[others] / 2
+        return found
 
-    def curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def curvatures(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Hessians by central differences of exact scores."""
-        return self._differences(whole, np.arange(len(whole)))
+        return self._differences(wholes, np.arange(wholes.shape[1]))
 
-    def _differences(self, whole: FloatArray, along: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+    def _differences(self, wholes: FloatArray, along: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
         """Scores and Hessians along some coordinates, which include all sizes; but for those of the reference, which are zero."""
-        k = len(whole)
-        found = np.zeros((2, k, k))
+        L, k = wholes.shape
+        found = np.zeros((2, L, k, k))
         others = along if self.reference is None else along[along != self.reference]
         for at, i in enumerate(others.tolist()):
             rest = others[at:]  # a Hessian is symmetric
-            ends = [self._scores(whole + shift * np.eye(k)[i], rest) for shift in (STEP, -STEP)]
-            slopes = [(high - low)[1 + rest] / (2 * STEP) for high, low in zip(*ends, strict=True)]
-            found[:, i, rest] = found[:, rest, i] = slopes
-        return np.array(self._scores(whole, along)), found
+            above, below = (self._scores(wholes + shift * np.eye(k)[i], rest) for shift in (STEP, -STEP))
+            found[..., i, rest] = found[..., rest, i] = (above - below)[..., 1 + rest] / (2 * STEP)
+        return self._scores(wholes, along), found
 
-    def _curvatures_of_sizes(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _curvatures_of_sizes(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""
-        model = self.specification
+        model, (L, k) = self.specification, wholes.shape
         if not model.unknowns:
-            return self._differences(whole, np.flatnonzero(self.powers))
-        n, k = len(model.hyperparameters), len(whole)
-        values, variance = model.split(whole)
-        inner = MarkovEngine(model.calibrated(values[n:], variance))
-        scores, hessians = inner.curvatures(whole[: len(inner.coordinates)])
-        mine = len(inner.coordinates)
-        found, second = np.zeros((2, 1 + k)), np.zeros((2, k, k))
-        found[:, : 1 + mine], second[:, :mine, :mine] = scores, hessians
-        return found, second
+            return self._differences(wholes, np.flatnonzero(self.powers))
+        n, scores, hessians = len(model.hyperparameters), np.full((2, L, 1 + k), np.nan), np.full((2, L, k, k), np.nan)
+        for i, whole in enumerate(wholes):
+            values, variance = model.split(whole)
+            try:
+                inner = MarkovEngine(model.calibrated(values[n:], variance))
+                mine = len(inner.coordinates)
+                found = inner.curvatures(whole[None, :mine])
+            except NOWHERE:
+                continue
+            scores[:, i], hessians[:, i] = 0.0, 0.0
+            scores[:, i, : 1 + mine], hessians[:, i, :mine, :mine] = found[0][:, 0], found[1][:, 0]
+        return scores, hessians
 
     # Posteriors -------------------------------------------------------------------------------------------------------
 
+    def _numbers(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Hyperparameters and variances, as `Specification.split` gives them, at theta (L, p); zero where they represent that."""
+        wholes = self._wholes(theta)[1] if self.tied is None else np.array([self._whole(point)[0] for point in theta])
+        hyper, variance = self.specification.split(wholes)
+        for place, is_least in zip(self._places, (theta <= self.lower).T, strict=True):
+            if self.vanishes[place]:
+                p = self.specification.parameters[place]
+                (variance if p.is_variance else hyper)[is_least, p.index] = 0.0
+        return hyper, variance
+
     def _at(self, theta: FloatArray) -> MarkovPosterior:
         """The posterior at one theta (p,)."""
-        whole = self._whole(theta)[0]
-        numbers = self.specification.numbers(whole)
-        numbers[self._at_zero(theta)] = 0.0
-        hyper, variance = self.specification.split(whole)
-        for p, number in zip(self.specification.parameters, numbers, strict=True):
-            (variance if p.is_variance else hyper)[p.index] = number
+        hyper, variance = (part[0] for part in self._numbers(theta[None]))
         return posterior_of(self.specification, hyper, variance)
 
     def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
         """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
         if not self.specification.unknowns:
-            return super().moments(theta, functionals)
+            asked = self.at(theta[0]).question(functionals)
+            mean, variance = asked.centred(*self._numbers(theta))
+            return Moments(mean + asked.origins, variance)
         posteriors = [self.at(point) for point in theta]  # of observations with scales, lags and correlations of their own
         answers = [one.answer(one.question(functionals)) for one in posteriors]
         return Moments(*(np.array(part) for part in zip(*answers, strict=True)))
+
+    def noise_sds(self, theta: FloatArray, name: str) -> FloatArray:
+        """SDs (L,) of the noise of new observations of a series, of weight one, at theta (L, p), in the user's units."""
+        if self.specification.unknowns:
+            return super().noise_sds(theta, name)
+        return noise_sds_of_many(self.specification, self.specification.observations[name], *self._numbers(theta))

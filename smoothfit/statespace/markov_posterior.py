@@ -35,6 +35,7 @@ from .units import log_det_units, noise_sds
 from .varying import coefficient_label
 
 MOST_NORMALS = 2**23  # drawn at a time
+MOST_SMOOTHED = 2**18  # rows at a time, those of all candidates together
 CERTAIN = 0.1  # of the precision of an observation, left in its error: the others predict it, rounding is far less
 ROUNDING = 64 * EPS  # of the noise of an observation, left in the error of one that alone determines a direction
 STEP = 1e-3  # in a logarithm: of central differences of exact scores, right to its square
@@ -46,6 +47,26 @@ class Question(NamedTuple):
     program: Program
     units: FloatArray
     origins: FloatArray
+
+    def centred(self, hyper: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Posterior means less the origins, and variances (L, n) at hyperparameters (L, P) and variances (L, G)."""
+        block, n = max(1, MOST_SMOOTHED // len(self.program.y)), len(self.units)
+        found = np.empty((2, len(hyper), n))
+        for start in range(0, len(hyper), block):
+            some = slice(start, start + block)
+            found[:, some] = [part[:, part.shape[1] - n :] for part in self.program.moments_of_many(hyper[some], variance[some])]
+        return found[0] * self.units, found[1] * self.units**2
+
+
+def noise_sds_of_many(model: Specification, reading: Readings, hyper: FloatArray, variance: FloatArray) -> FloatArray:
+    """`MarkovPosterior.noise_sd_of` of a series at hyperparameters (L, P) and variances (L, G): (L,)."""
+    name, unit = reading.name, model.unit_of(reading)
+    own = float(np.mean((reading.sd / unit) ** 2)) if reading.sd is not None else variance[:, model.unknown.index(name)]
+    found = own + np.full(len(hyper), np.mean(model.rounding_of(reading)))
+    if name in model.noise:
+        row = model.process_row(0, None, name) - model.process_row(0)
+        found += [float(row @ model.processes.start(values).covariance @ row) for values in hyper]
+    return np.asarray(np.sqrt(found) * unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,9 +246,8 @@ class MarkovPosterior:
 
     def centred(self, asked: Question) -> tuple[FloatArray, FloatArray]:
         """The same of f less its origin, with all digits of differences between parameters."""
-        mean, variance = asked.program.moments(self.hyper, self.variance)
-        n = self.specification.nobs
-        return mean[n:] * asked.units, variance[n:] * asked.units**2
+        mean, variance = asked.centred(self.hyper[None], self.variance[None])
+        return mean[0], variance[0]
 
     def draws(self, asked: Question) -> Callable[[np.random.Generator, int], FloatArray]:
         """What draws functionals about their means, in the user's units: rng, size -> (size, n)."""
@@ -354,15 +374,7 @@ class MarkovPosterior:
 
     def noise_sd_of(self, name: str) -> float:
         """Of a new observation of weight one: its independent noise, its rounding and the spread of its noise process."""
-        model = self.specification
-        unit = model.unit_of(self.observations[name])
-        known = (next(sd for label, sd, _ in self.noise_sds if label == name) / unit) ** 2
-        variance = float(self.variance[model.unknown.index(name)]) if name in model.unknown else known
-        variance += float(np.mean(model.rounding_of(self.observations[name])))
-        if name in model.noise:
-            row = model.process_row(0, None, name) - model.process_row(0)
-            variance += float(row @ model.processes.start(self.hyper).covariance @ row)
-        return float(np.sqrt(variance)) * unit
+        return float(noise_sds_of_many(self.specification, self.observations[name], self.hyper[None], self.variance[None])[0])
 
     @property
     def leverage(self) -> FloatArray:

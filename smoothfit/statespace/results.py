@@ -264,7 +264,7 @@ class SmoothingSplineResults(Additive):
         if law is None or noise is None:
             return law, None
         posterior, engine = self.parameter_posterior, cast(Any, self.engine)
-        variances = np.array([engine.at(theta).noise_sd_of(noise) ** 2 for theta in posterior.theta])
+        variances = engine.noise_sds(posterior.theta, noise) ** 2
         power = self.observations[noise].noise_growth
         if power is not None:
             variances = variances[:, None] * growth_factor(law.expectation, law.variance, power) ** 2

@@ -29,7 +29,7 @@ from ..markov.compiler import compiled
 from ..markov.functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from ..markov.joint import Correlated, Joint
 from ..markov.process import Hyperparameter, Prior, check_readable
-from ..markov.program import Processes, Program, Sums
+from ..markov.program import Processes, Program, Scan, Sums
 from ..markov.response import with_responses
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
 from ..observations import Observations, Readings
@@ -563,15 +563,16 @@ class Specification:
         return (*found, *(replace(p, index=len(self.hyperparameters) + j) for j, p in enumerate(own)))
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All hyperparameters, scales, lags and correlations of series after them, and all variances, scaled, at a theta."""
-        values, variance = np.append(self._given, np.ones(len(self.unknowns))), np.ones(len(self.unknown) + 1)
-        numbers, places = self.numbers(theta), self._places
-        values[places.of_hyper] = numbers[places.hyper]
-        variance[places.of_variance] = numbers[places.variance]
+        """All hyperparameters, with scales, lags and correlations of series, and all variances, scaled, at thetas (..., k)."""
+        numbers, places, given, shape = self.numbers(theta), self._places, self._given, theta.shape[:-1]
+        values, variance = np.ones((*shape, len(given) + len(self.unknowns))), np.ones((*shape, len(self.unknown) + 1))
+        values[..., : len(given)] = given
+        values[..., places.of_hyper] = numbers[..., places.hyper]
+        variance[..., places.of_variance] = numbers[..., places.variance]
         return values, variance
 
     def numbers(self, theta: FloatArray) -> FloatArray:
-        """What the parameters are (k,) at a theta (k,)."""
+        """What the parameters are (..., k) at thetas (..., k)."""
         return self._places.numbers(theta)
 
     @cached_property
@@ -608,12 +609,11 @@ class Specification:
         """log|R| + log|X'R^-1 X|, R the covariance of the noise, X the design of all that is diffuse; and its slopes (1 + p,)."""
         return self.program.sums(values, variance, *directions_of(self.parameters, variance, along), is_still=True).log_det
 
-    def scan(self, values: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray] | None:
-        """Terms of the restricted likelihood of candidates, NaN if there are none; None if they come one by one only."""
+    def scan(self, values: FloatArray, variance: FloatArray, along: Sequence[int] = ()) -> Scan | None:
+        """Terms of the restricted likelihood of candidates, with derivatives `along` as of `sums`; None if they come one by one."""
         if self._constraint is not None or self.unknowns:
             return None
-        log_det, sse, _, count = self.program.scan(values, variance)
-        return log_det, sse, count.astype(np.float64)
+        return self.program.scan(values, variance, *directions_of(self.parameters, variance, along))
 
     @property
     def is_relative(self) -> bool:

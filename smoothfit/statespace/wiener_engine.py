@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from ..markov.bandwidth import LIMIT, Resolution, Tie
-from ..markov.kernels import gradient_terms, second_terms, terms
+from ..markov.kernels import gradient_terms, second_terms_of_many, terms
 from ..markov.rows import Rows
 from ..observations import Observations
 from ..results.exact import SMALLEST_SD
@@ -137,9 +137,14 @@ class WienerEngine(StateSpaceEngine):
     def _directions(self) -> FloatArray:
         return np.eye(len(self.coordinates), 1 + self.rows.n_groups)
 
-    def _scores(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
-        q, sigma2 = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0])
-        return gradient_terms(self.rows, self.order, q, sigma2, self._directions)[:2]
+    def _scores(self, wholes: FloatArray) -> FloatArray:
+        found = np.full((2, len(wholes), 1 + len(self.coordinates)), np.nan)
+        for i, (q, sigma2) in enumerate(zip(np.exp(wholes[:, 0]).tolist(), np.exp(self._log_variances(wholes)), strict=True)):
+            try:
+                found[:, i] = gradient_terms(self.rows, self.order, q, sigma2, self._directions)[:2]
+            except (NumericalError, IdentificationError):
+                continue
+        return found
 
     @cached_property
     def _others(self) -> tuple[npt.NDArray[np.intp], FloatArray]:
@@ -147,14 +152,20 @@ class WienerEngine(StateSpaceEngine):
         others = np.delete(np.arange(len(self.coordinates)), [] if self.reference is None else [self.reference])
         return others, self._directions[others]
 
-    def curvatures(self, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def curvatures(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scores and Hessians by second-order duals."""
-        q, sigma2, k = float(np.exp(whole[0])), np.exp(self._log_variances(whole[None])[0]), len(whole)
-        others, directions = self._others
-        terms = np.array(second_terms(self.rows, self.order, q, sigma2, directions)[:2])
-        scores, hessians, p = np.zeros((2, 1 + k)), np.zeros((2, k, k)), len(others)
-        scores[:, 0], scores[:, 1 + others] = terms[:, 0], terms[:, 1 : 1 + p]
-        hessians[:, others[:, None], others] = terms[:, 1 + p :].reshape(2, p, p)
+        (L, k), (others, directions) = wholes.shape, self._others
+        scores, hessians, p = np.zeros((2, L, 1 + k)), np.zeros((2, L, k, k)), len(others)
+        q, sigma2 = np.exp(wholes[:, 0]), np.exp(self._log_variances(wholes))
+        try:
+            terms = np.array(second_terms_of_many(self.rows, self.order, q, sigma2, directions)[:2])
+        except (NumericalError, IdentificationError):
+            if L == 1:
+                return scores * np.nan, hessians * np.nan
+            parts = [self.curvatures(whole[None]) for whole in wholes]
+            return np.concatenate([part[0] for part in parts], axis=1), np.concatenate([part[1] for part in parts], axis=1)
+        scores[..., 0], scores[..., 1 + others] = terms[..., 0], terms[..., 1 : 1 + p]
+        hessians[..., others[:, None], others] = terms[..., 1 + p :].reshape(2, L, p, p)
         return scores, hessians
 
     # Posteriors -------------------------------------------------------------------------------------------------------

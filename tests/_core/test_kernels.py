@@ -189,7 +189,8 @@ def test_second_derivatives_are_those_of_the_gradient(order):
     rows, q, sigma2 = grouped_rows(order)
     rng = np.random.default_rng(2)
     directions, others = rng.standard_normal((3, 4)), rng.standard_normal((2, 4))
-    terms = _kernels.likelihood_second(_kernels.WienerRows(*rows), order, q, sigma2, directions, others)
+    both = np.array([q, 2 * q]), np.array([sigma2, sigma2])
+    terms = _kernels.likelihood_second(_kernels.WienerRows(*rows), order, *both, directions, others)[:, 0]
     gradient = _kernels.likelihood_gradient(_kernels.WienerRows(*rows), order, q, sigma2, directions)
     np.testing.assert_allclose(terms[:, :4], gradient, rtol=1e-12, atol=1e-12)
     for j, other in enumerate(others):
@@ -204,10 +205,13 @@ def test_second_derivatives_are_those_of_the_gradient(order):
 def test_second_derivatives_along_the_same_directions_are_symmetric():
     rows, q, sigma2 = grouped_rows(3)
     directions = np.random.default_rng(3).standard_normal((3, 4))
-    same = _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, q, sigma2, directions, directions)
-    other = _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, q, sigma2, directions, directions.copy())
+    both = np.array([q, 2 * q]), np.array([sigma2, sigma2])
+    same = _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, *both, directions, directions)
+    other = _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, *both, directions, directions.copy())
     np.testing.assert_allclose(same, other, rtol=1e-11, atol=1e-11)
-    second = same[:, 4:].reshape(3, 3, 3)
+    single = _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, *(part[1:] for part in both), directions, directions)
+    np.testing.assert_array_equal(same[:, 1:], single)  # candidates side by side
+    second = same[:, 0, 4:].reshape(3, 3, 3)
     np.testing.assert_array_equal(second, second.transpose(0, 2, 1))
 
 
@@ -301,7 +305,7 @@ def test_what_no_reading_fixes_is_reported(delta, deriv, mask):
         lambda: _kernels.filter(_kernels.WienerRows(*rows), 3, 1.0, np.ones(1)),
         lambda: _kernels.likelihood(_kernels.WienerRows(*rows), 3, np.ones(9), np.ones((9, 1))),
         lambda: _kernels.likelihood_gradient(_kernels.WienerRows(*rows), 3, 1.0, np.ones(1), np.eye(2)),
-        lambda: _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, 1.0, np.ones(1), np.eye(2), np.eye(2)),
+        lambda: _kernels.likelihood_second(_kernels.WienerRows(*rows), 3, np.ones(1), np.ones((1, 1)), np.eye(2), np.eye(2)),
     ):
         with pytest.raises(_kernels.KernelError) as caught:
             call()
@@ -365,7 +369,7 @@ def test_rows_that_would_be_read_out_of_bounds_are_refused(changes, message):
         lambda: _kernels.likelihood(*broken(**changes), np.ones(2), np.ones((2, 1))),
         lambda: _kernels.likelihood_noise(*broken(**changes), np.ones(2), np.ones((2, 1))),
         lambda: _kernels.likelihood_gradient(*broken(**changes), 1.0, np.ones(1), np.eye(2)),
-        lambda: _kernels.likelihood_second(*broken(**changes), 1.0, np.ones(1), np.eye(2), np.eye(2)),
+        lambda: _kernels.likelihood_second(*broken(**changes), np.ones(1), np.ones((1, 1)), np.eye(2), np.eye(2)),
         lambda: _kernels.require_identified(*broken(**changes), np.ones(1)),
     ):
         with pytest.raises(ValueError, match=message):
@@ -382,7 +386,7 @@ def test_rows_that_would_be_read_out_of_bounds_are_refused(changes, message):
         lambda: _kernels.likelihood_gradient(*broken(), 1.0, np.ones(1), np.eye(3)),
         lambda: _kernels.likelihood_gradient(*broken(), 1.0, np.ones(1), np.ones((0, 2))),
         lambda: _kernels.likelihood_gradient(*broken(), 1.0, np.ones(1), np.ones(2)),
-        lambda: _kernels.likelihood_second(*broken(), 1.0, np.ones(1), np.eye(2), np.eye(3)),
+        lambda: _kernels.likelihood_second(*broken(), np.ones(1), np.ones((1, 1)), np.eye(2), np.eye(3)),
         lambda: _kernels.smooth(np.ones(3), 2, 1.0, np.ones((3, 5))),
         lambda: _kernels.smooth(np.ones(2), 2, 1.0, np.ones((3, 4))),
         lambda: _kernels.smooth(np.ones(2), 6, 1.0, np.ones((3, 27))),

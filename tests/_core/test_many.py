@@ -54,7 +54,7 @@ def test_second_derivatives_are_sums_of_those_of_the_series(order):
     rows, _ = make_series(order)
     by_q = np.array([[1.0, 0.0]])
     terms = [
-        np.array(_kernels.likelihood_second(_kernels.WienerRows(*one), order, 0.3, np.ones(1), by_q, by_q))[:2]
+        np.array(_kernels.likelihood_second(_kernels.WienerRows(*one), order, np.array([0.3]), np.ones((1, 1)), by_q, by_q))[:2, 0]
         for one in each(rows)
     ]
     sums = _kernels.sum_many_second(side_by_side(START, *rows), order, 0.3, 1)

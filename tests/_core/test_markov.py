@@ -63,6 +63,12 @@ def run(kernel, *more, step, first, H, y, ratio, group, T, Q, P0, B, variance):
     return kernel(rows, steps, (T, Q, P0), np.zeros((0, variance.shape[-1])), B, variance, False, *more)
 
 
+def smoothed(rows, steps, tables, parameters, B, variance, is_still):
+    """`markov_smooth` of one candidate."""
+    found = _kernels.markov_smooth(rows, steps, tables, parameters[None], B, variance[None], is_still)
+    return tuple(part[0] for part in found)
+
+
 def by_dense_algebra(dense, step, first, H, y, ratio, group, T, Q, P0, B, variance):
     """The posterior of H x of every row."""
     node = np.repeat(np.arange(len(step)), np.diff(first))
@@ -82,7 +88,7 @@ def test_likelihood_and_posterior_are_those_of_dense_algebra(dense, m, n_classes
     assert (used, flat, unknown) == (np.isfinite(given["y"]).sum() - min(m, 2), min(m, 2), 0)
     assert end.shape == (m, 1)
     assert (end >= 0).all()
-    mean, variance = run(_kernels.markov_smooth, **values_only(given))
+    mean, variance = run(smoothed, **values_only(given))
     np.testing.assert_allclose(mean, expected.mean, atol=1e-9 * np.abs(expected.mean).max())
     np.testing.assert_allclose(variance, np.diag(expected.covariance), rtol=1e-8)
     # draws are linear in the normal numbers: from the columns of the identity, a root of the posterior covariance
@@ -154,6 +160,13 @@ def test_sums_of_components_are_those_of_dense_algebra(dense, names, is_regular,
         free, slopes = [0], np.array([[0, 0, 0], [variance[0], 0, 0]])
     arguments = program._arguments(values, variance, free, slopes)
     found = _kernels.markov_likelihood(*arguments)
+    both = np.array([values, 0.5 * values]), np.array([variance, 2 * variance])
+    scan = program.scan(*both, free, np.array([slopes, 2 * slopes]))  # candidates side by side
+    for i, (one, noise) in enumerate(zip(*both, strict=True)):
+        sums = program.sums(one, noise, free, (1 + i) * slopes)
+        np.testing.assert_array_equal([part[i] for part in scan[:3]], sums[:3])
+        assert scan.n_used[i] == sums.n_used
+        np.testing.assert_array_equal([part[i] for part in program.moments_of_many(*both)], program.moments(one, noise))
     T, U, D, P0 = (a[..., 0] for a in _kernels.markov_matrices(*arguments))
     Q, B = np.einsum("cij,cj,ckj->cik", U, D, U), arguments[4][..., 0]
     node, read = program.node_of_row, np.isfinite(program.y)
@@ -181,7 +194,7 @@ def test_what_no_reading_tells_is_reported():
     assert (used, flat, unknown) == (0, 0, 0b111)
     n = len(given["step"])
     for call in (
-        lambda: run(_kernels.markov_smooth, **values_only(given)),
+        lambda: run(smoothed, **values_only(given)),
         lambda: run(_kernels.markov_draw, np.zeros((n, 6, 1)), **values_only(given)),
     ):
         with pytest.raises(_kernels.KernelError) as caught:
@@ -224,7 +237,7 @@ def test_sizes_are_checked(changes):
     given = changed(**changes)
     for call in (
         lambda: run(_kernels.markov_likelihood, **given),
-        lambda: run(_kernels.markov_smooth, **given),
+        lambda: run(smoothed, **given),
         lambda: run(_kernels.markov_draw, np.zeros((14, 4, 1)), **given),
     ):
         with pytest.raises(ValueError, match=r"step|first|H is|y, ratio|group|T is|Q is|P0 is|B is|variance is|too large"):
