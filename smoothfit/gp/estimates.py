@@ -26,6 +26,7 @@ from .terms import ALL
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..observations.points import PointObservations
     from .protocols import Specified
 
 
@@ -42,6 +43,8 @@ class Hyperparameters(Results, Integrated):
         Whether intervals are Student's: the amplitude and every SD that is not zero were estimated, no scale was given.
     """
 
+    observations: PointObservations
+
     def __init__(self, model: Specified, fit: Fit):
         self.model = model
         self.observations = model.observations
@@ -50,11 +53,6 @@ class Hyperparameters(Results, Integrated):
         self.use_t = fit.parameters.profiled
 
     # Hyperparameters --------------------------------------------------------------------------------------------------
-
-    @property
-    def nobs(self) -> int:
-        """Number of observations used."""
-        return len(self.observations)
 
     @property
     def amplitude(self) -> float:
@@ -316,10 +314,6 @@ class Hyperparameters(Results, Integrated):
         """
         values = self.params.to_numpy()
         return self.cov_log_params() * np.outer(values, values)
-
-    @property
-    def _observed(self) -> FloatArray:
-        return self.observations.y
 
     @property
     def _is_positive(self) -> npt.NDArray[np.bool_]:

@@ -66,13 +66,6 @@ class GaussianProcessResults(Hyperparameters):
         origin = np.where(rows.axis == VALUE, rows.y_origin, 0.0)
         return rows.in_given_order(self._fit.posterior.fitted() * rows.row_unit + origin)
 
-    @property
-    def _resid(self) -> FloatArray:
-        return self.observations.y - self._fittedvalues
-
-    def _labelled(self, values: FloatArray, name: str) -> Any:
-        return self.observations.labelled(values, name)
-
     @cached_property
     def _leverage(self) -> FloatArray:
         return leverages_of(self._fit.posterior, self.model.rows, self._fit.estimates.sigma2)

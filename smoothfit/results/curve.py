@@ -74,9 +74,6 @@ class CurveResults(Results):
     def _noise_variance(self) -> FloatArray:
         """Noise variance of each observation, given or estimated, shape (n,)."""
 
-    def _labelled(self, values: FloatArray, name: str) -> Any:
-        return self.observations.labelled(values, name)
-
     @abstractmethod
     def spline(self) -> Spline:
         """Return the posterior mean as an exact spline.
@@ -114,11 +111,6 @@ class CurveResults(Results):
     # What follows from it ---------------------------------------------------------------------------------------------
 
     @property
-    def nobs(self) -> int:
-        """Number of observations used."""
-        return len(self.observations)
-
-    @property
     def df_interval(self) -> float:
         """Degrees of freedom of intervals: residual degrees of freedom of the noise estimate; infinite if every SD is known."""
         return self._n_contrasts if self.use_t else np.inf
@@ -132,14 +124,6 @@ class CurveResults(Results):
     @abstractmethod
     def _maximises_likelihood(self) -> bool:
         """Whether `llf` is a maximum over all parameters, so that `aic` and `bic` compare."""
-
-    @property
-    def _observed(self) -> FloatArray:
-        return self.observations.y
-
-    @property
-    def _resid(self) -> FloatArray:
-        return self.observations.y - self._fittedvalues
 
     @property
     def _resid_standardized(self) -> FloatArray:

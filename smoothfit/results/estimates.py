@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from statsmodels.iolib.summary2 import Summary as Summary2
     from statsmodels.stats.contrast import ContrastResults
 
+    from ..observations.readings import NamedReadings
+
 LEAST_FREE = 1e-10  # a fraction of an observation's noise that is left in its residual, below which it is rounding
 
 
@@ -57,6 +59,7 @@ class Results(ABC):
     (15, ['q'], True)
     """
 
+    observations: NamedReadings[Any]
     use_t: bool
     _integrates = False  # whether intervals and tests of parameters are quantiles of a posterior that needs the observations
     _tests_elsewhere = ""  # what an error of `t_test` adds about parameters that it does not take
@@ -92,9 +95,9 @@ class Results(ABC):
         """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
 
     @property
-    @abstractmethod
     def nobs(self) -> int:
         """Number of observations used."""
+        return len(self.observations)
 
     @property
     @abstractmethod
@@ -117,13 +120,13 @@ class Results(ABC):
         """Fitted values."""
 
     @property
-    @abstractmethod
     def _resid(self) -> FloatArray:
         """Residuals."""
+        return self._observed - self._fittedvalues
 
-    @abstractmethod
     def _labelled(self, values: FloatArray, name: str) -> Any:
         """Values of the observations, under the labels of the rows that these came from."""
+        return self.observations.labelled(values, name)
 
     @property
     @abstractmethod
@@ -420,8 +423,7 @@ class Results(ABC):
     @property
     def library(self) -> str | None:
         """Library of the data, and so of the frames that are returned: "pandas", "polars", "pyarrow"; None of arrays."""
-        library: str | None = cast(Any, self).observations.library
-        return library
+        return self.observations.library
 
     # By observation ---------------------------------------------------------------------------------------------------
 
@@ -483,9 +485,9 @@ class Results(ABC):
         return getattr(self, "method", "reml"), getattr(self, "loss", "squares"), getattr(self, "loss_parameter", None)
 
     @property
-    @abstractmethod
     def _observed(self) -> FloatArray:
         """The observations."""
+        return self.observations.y
 
     @property
     def _compared(self) -> Compared:
