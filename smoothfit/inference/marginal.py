@@ -23,7 +23,7 @@ mode (the grid strategy of Rue, Martino & Chopin 2009), grown from the mode and 
 scan of the bounds finds, until the density has fallen to `CUT` of its maximum. On smooth densities the rule converges
 exponentially; the step is halved until the sublattices of twice the step agree. More parameters: Sobol points from a split-t
 law about the mode (Geweke 1989), weighted by density over proposal; their number is doubled until enough of them are effective,
-and at most `MOST_SAMPLED` of them are kept.
+and at most `MOST_SAMPLED` of them are kept. Quantiles of parameters, which are numbers at each node, take more: see `refined`.
 
 One node is used instead if the density is narrow, see `is_narrow`.
 
@@ -79,6 +79,8 @@ class HyperparameterPosterior(Frozen):
         Effective number of nodes, 1 / sum(weights^2).
     is_single : bool
         Whether theta is treated as known: nothing is estimated, the density is narrow, or this was asked for.
+    found : Nodes or None
+        All points of which the nodes are some, with their densities: see ``smoothfit.inference.refined``.
     """
 
     theta: FloatArray
@@ -86,6 +88,7 @@ class HyperparameterPosterior(Frozen):
     scale2: FloatArray
     df: float
     is_single: bool
+    found: Nodes | None = None
 
     @property
     def effective(self) -> float:
@@ -118,7 +121,8 @@ class HyperparameterPosterior(Frozen):
 
     def take(self, kept: npt.NDArray[np.intp], weights: FloatArray) -> HyperparameterPosterior:
         """Some of the nodes, by number, with weights of their own."""
-        return replace(self, theta=frozen(self.theta[kept]), weights=frozen(weights), scale2=frozen(self.scale2[kept]))
+        scale2 = frozen(self.scale2[kept])
+        return replace(self, theta=frozen(self.theta[kept]), weights=frozen(weights), scale2=scale2, found=None)
 
     def updated(self, log_det: FloatArray, sse: FloatArray, count: int) -> HyperparameterPosterior:
         """The posterior after `count` more observations, which add log_det and sse (L,) to the terms at each node.
@@ -133,7 +137,7 @@ class HyperparameterPosterior(Frozen):
             misfit = df * np.log(before + sse) - self.df * np.log(before)
         log_weights = np.log(self.weights) - (log_det + misfit) / 2
         weights = np.exp(log_weights - log_weights.max())
-        return replace(self, weights=frozen(weights / weights.sum()), scale2=frozen(scale2.copy()), df=df)
+        return replace(self, weights=frozen(weights / weights.sum()), scale2=frozen(scale2.copy()), df=df, found=None)
 
 
 def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
@@ -154,11 +158,12 @@ def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPoster
     """
     if not theta_hat.size or is_exact(engine, theta_hat) or is_narrow(engine, theta_hat):
         return at_estimate(engine, theta_hat)
-    nodes = weighted_nodes(engine, theta_hat)
+    found = _all_nodes(engine, theta_hat)
+    nodes = significant(found)
     if is_on_a_lattice(engine):
-        return _posterior(engine, nodes.theta, nodes.weights, is_single=False)
+        return replace(_posterior(engine, nodes.theta, nodes.weights, is_single=False), found=found)
     kept, weights = resampled(nodes.theta, nodes.weights, MOST_SAMPLED)
-    return _posterior(engine, nodes.theta[kept], weights, is_single=False)
+    return replace(_posterior(engine, nodes.theta[kept], weights, is_single=False), found=found)
 
 
 def is_on_a_lattice(engine: Likelihood) -> bool:
@@ -178,7 +183,12 @@ def density_of(engine: Likelihood, start: FloatArray) -> Density:
 
 def weighted_nodes(engine: Likelihood, start: FloatArray) -> Nodes:
     """Nodes of the posterior density of theta, without those of negligible weight."""
-    return significant((lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density_of(engine, start), start))
+    return significant(_all_nodes(engine, start))
+
+
+def _all_nodes(engine: Likelihood, start: FloatArray) -> Nodes:
+    """Nodes of the posterior density of theta."""
+    return (lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density_of(engine, start), start)
 
 
 def significant(nodes: Nodes) -> Nodes:

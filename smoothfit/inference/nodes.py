@@ -356,7 +356,7 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
             break
         size *= 2
         if effective > 2 * len(start):
-            shape = _refitted(shape, points, weights)
+            shape = refitted(shape, points, weights)
     if effective < FEWEST:
         warnings.warn(
             f"the posterior of what is estimated is hard to sample: of {size} points {effective:.0f} are effective; intervals "
@@ -414,7 +414,7 @@ def refuse_gaps(values: FloatArray, points: FloatArray, radius: FloatArray) -> N
         raise NumericalError(f"the likelihood cannot be computed at theta = {where}, near where it is high")
 
 
-def _refitted(shape: Shape, points: FloatArray, weights: FloatArray) -> Shape:
+def refitted(shape: Shape, points: FloatArray, weights: FloatArray) -> Shape:
     """Shape whose axes and extent are those of weighted points about the mode."""
     deviation = points - shape.mode
     axes = np.linalg.eigh((weights[:, None] * deviation).T @ deviation)[1]

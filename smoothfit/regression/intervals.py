@@ -7,7 +7,7 @@ not that of the curve. Parameters of correlated errors are taken for known as we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +174,10 @@ class Intervals(CurveResults, Integrated):
         if search is None:
             return {}
         return dict(zip(search.sensors.labels, search.sensors.numbers(search.minimum.theta).tolist(), strict=True))
+
+    @property
+    def _signed(self) -> Collection[str]:
+        return [label for label in self._sensed if label.startswith("lag.")]
 
     @cached_property
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:

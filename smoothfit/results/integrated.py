@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .._validation import FloatArray, check_level
 from ..inference.engine import Engine
-from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
+from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate, is_on_a_lattice
+from ..inference.refined import carried, refined
 from .mixtures import Mixture, mixture
 from .parameters import quantile_of_parameter
 
@@ -64,10 +68,29 @@ class Integrated:
         columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes.items()}
         return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
 
+    @property
+    def _signed(self) -> Collection[str]:
+        """Names of hyperparameters that are not logarithms in theta: lags, correlations."""
+        return ()
+
+    @cached_property
+    def _at_many(self) -> tuple[HyperparameterPosterior, dict[str, FloatArray]]:
+        """Many nodes, and values there as those of `_at_nodes`."""
+        posterior, names = self.parameter_posterior, list(self._at_nodes)
+        many, values = refined(self.engine, posterior), np.array([self._at_nodes[name][0] for name in names]).T
+        is_log = np.array([name not in self._signed for name in names]) & (values > 0).all(axis=0)
+        return many, dict(zip(names, carried(posterior, many, values, is_log).T, strict=True))
+
     def _interval_of(self, name: str, alpha: float) -> list[float]:
-        """Interval of level 1 - alpha of a positive hyperparameter: quantiles of its posterior."""
-        tail = check_level(alpha) / 2
-        return [quantile_of_parameter(self.parameter_posterior, *self._at_nodes[name], p) for p in (tail, 1 - tail)]
+        """Interval of level 1 - alpha of a hyperparameter: quantiles of its posterior.
+
+        They are those of many nodes unless it has a law at each node of a lattice.
+        """
+        tail, posterior, (values, power) = check_level(alpha) / 2, self.parameter_posterior, self._at_nodes[name]
+        if not (power and np.isfinite(posterior.df) and is_on_a_lattice(self.engine)):
+            posterior, at_many = self._at_many
+            values = at_many[name]
+        return [quantile_of_parameter(posterior, values, power, p) for p in (tail, 1 - tail)]
 
     def _law(self, functionals: Any) -> Mixture | None:
         """Law of functionals with the parameters integrated out; None if there is nothing to integrate."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,10 @@ class Estimated(CurveResults, Integrated):
     @property
     def _at_estimates(self) -> dict[str, float]:
         return {f"sigma.{name}": sd for name, sd, _ in self.noise_sds} | self.fitted.posterior.hyperparameters
+
+    @property
+    def _signed(self) -> Collection[str]:
+        return self.fitted.posterior.slopes
 
     @cached_property
     def _at_nodes(self) -> dict[str, tuple[FloatArray, float]]:

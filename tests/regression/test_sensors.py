@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize
+from scipy import interpolate, optimize
 
 import smoothfit as sf
 from smoothfit.errors import IdentificationError, SpecificationError
@@ -102,6 +102,27 @@ def test_intervals_integrate_over_the_scale(fitted):
     assert "scale.b = 2.4" in fitted.summary().as_text()
     again = pickle.loads(pickle.dumps(fitted))
     pd.testing.assert_frame_equal(again.sensor_params, fitted.sensor_params)
+
+
+def test_ends_of_the_interval_of_a_scale_are_those_of_dense_quadrature(fitted):
+    row, (a, b) = fitted.sensor_params.loc["scale.b"], fitted.observations.readings
+    designs, P = [BASIS.design(own.x, sparse=False) / own.sd[:, None] for own in (a, b)], BASIS.penalty(2).toarray()
+    N = np.linalg.svd(P)[2][-2:].T
+    log_s, log_lam = np.linspace(-5, 5, 61) * row["bse"] / row["estimate"] + np.log(row["estimate"]), np.linspace(-9, 6, 51)
+    s, lam = (np.exp(part).ravel()[:, None, None] for part in np.meshgrid(log_s, log_lam, indexing="ij"))
+    Q = sum(factor**2 * B.T @ B for factor, B in zip((1, s), designs, strict=True))
+    seen = sum(factor * (B.T @ (own.y / own.sd)) for factor, B, own in zip((1, s[..., 0]), designs, (a, b), strict=True))
+    A = Q + lam * P
+    G = np.linalg.solve(A, Q)
+    log_det = np.linalg.slogdet(A)[1] - np.linalg.slogdet(N.T @ Q @ N)[1] - (len(P) - 2) * np.log(lam[:, 0, 0])
+    fit = np.einsum("li,li->l", seen, np.linalg.solve(A, seen[..., None])[..., 0])
+    information = np.einsum("lij,lji->l", G, G) - 2  # twice that of log lam
+    log_density = (fit - log_det + np.log(information)) / 2
+    marginal = np.exp(log_density - log_density.max()).reshape(61, 51).sum(axis=1)
+    below = interpolate.CubicSpline(log_s, marginal).antiderivative()
+    fine = np.linspace(log_s[0], log_s[-1], 10_001)
+    ends = np.interp([0.025, 0.975], below(fine) / below(log_s[-1]), fine)
+    np.testing.assert_allclose(np.log(row[["ci_lower", "ci_upper"]].to_numpy(float)), ends, atol=0.01 * np.diff(ends)[0] / 2)
 
 
 def test_searches_from_neighbours_find_what_searches_from_all_starts_do():

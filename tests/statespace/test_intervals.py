@@ -207,3 +207,19 @@ def test_twice_as_many_digits_near_a_boundary():
             ends = res.get_prediction(np.linspace(0, 1, 21), deriv=deriv).conf_int()
             assert (np.diff(ends) > 0).all()
             assert np.diff(ends).max() < most * np.ptp(y)
+
+
+def test_the_interval_of_an_intensity_beside_a_given_sd_is_that_of_dense_quadrature():
+    x, y = wave(40).readings[0].x, wave(40).readings[0].y
+    basis = np.linalg.svd(np.column_stack([np.ones(40), x]))[0][:, 2:]
+    sizes, axes = np.linalg.eigh(basis.T @ cubic(x - x[0], x - x[0]) @ basis)
+    log_q = np.linspace(-8, 12, 2001)
+    added = np.exp(log_q)[:, None] * sizes
+    v = 0.09 + added
+    log_density = (
+        np.log(np.sum((added / v) ** 2, axis=1)) - np.log(v).sum(axis=1) - ((axes.T @ basis.T @ y) ** 2 / v).sum(axis=1)
+    ) / 2
+    below = np.cumsum(np.exp(log_density - log_density.max()))
+    ends = np.interp([0.025, 0.975], below / below[-1], log_q + (log_q[1] - log_q[0]) / 2)
+    found = sf.SmoothingSpline(sf.observe(x, y, sd=0.3)).fit().conf_int().loc["q"].to_numpy()
+    np.testing.assert_allclose(np.log(found), ends, atol=0.005 * np.diff(ends)[0] / 2)

@@ -1,0 +1,70 @@
+"""Quantiles by many nodes of a density, against those of gamma and normal laws."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from smoothfit.inference.marginal import MOST_SAMPLED, HyperparameterPosterior, resampled
+from smoothfit.inference.nodes import Density, lattice_nodes, sampled_nodes
+from smoothfit.inference.refined import many
+from smoothfit.results.parameters import quantile_of_parameter
+
+TAILS = (0.025, 0.5, 0.975)
+
+
+def within(function, p, reach=20.0):
+    return Density(function, np.full(p, -reach), np.full(p, reach))
+
+
+def quantiles(theta, weights, i):
+    """Of the logarithm of a parameter that is the exponential of an entry of theta."""
+    nodes = HyperparameterPosterior(theta, weights, np.ones(len(theta)), np.inf, False)
+    return np.log([quantile_of_parameter(nodes, np.exp(theta[:, i]), 0.0, tail) for tail in TAILS])
+
+
+def error(found, exact):
+    """Largest difference, in half-widths."""
+    return np.max(np.abs(found - exact)) / ((exact[2] - exact[0]) / 2)
+
+
+@pytest.mark.parametrize("p", [3, 4])
+def test_quantiles_of_skewed_and_correlated_variables(p):
+    shapes = np.array([8.0, 4.0, 3.0, 3.0])[:p]  # the first varies least, across the axis that nodes are drawn along
+
+    def log_gammas(points):
+        mixed = points @ (np.eye(p) + 0.4 * np.tri(p, k=-1)).T
+        return (shapes * mixed - np.exp(mixed)).sum(axis=1)
+
+    density = within(log_gammas, p)
+    sampled = sampled_nodes(density, np.zeros(p))
+    exact = np.log(stats.gamma(shapes[0]).ppf(TAILS))
+    theta, weights = many(density, sampled)
+    kept, weights_kept = resampled(sampled.theta, sampled.weights, MOST_SAMPLED)
+    assert error(quantiles(sampled.theta[kept], weights_kept, 0), exact) > 0.05
+    assert error(quantiles(theta, weights, 0), exact) < 0.02
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_quantiles_of_lattices_do_not_depend_on_steps(p):
+    sd = np.array([0.3, 1.4])[:p]
+    density = within(lambda points: -np.sum((points / sd) ** 2, axis=1) / 2, p)
+    lattice = lattice_nodes(density, np.zeros(p))
+    theta, weights = many(density, lattice)
+    for i in range(p):
+        exact = stats.norm(scale=sd[i]).ppf(TAILS)
+        assert error(quantiles(lattice.theta, lattice.weights, i), exact) > 0.03
+        assert error(quantiles(theta, weights, i), exact) < 0.005
+
+
+def test_rough_densities_keep_their_nodes():
+    density = within(lambda points: -np.sum(points**2, axis=1) / 2 + np.sin(40 * points[:, 0]), 3)
+    sampled = sampled_nodes(density, np.zeros(3))
+    theta, _ = many(density, sampled)
+    assert len(theta) <= len(sampled.theta)
+
+
+def test_densities_with_narrow_maxima_far_apart_keep_their_nodes():
+    density = within(lambda points: -((np.abs(points[:, 0]) - 15) ** 2) / 2 / 0.01**2, 1)
+    lattice = lattice_nodes(density, np.array([15.0]))
+    theta, _ = many(density, lattice)
+    assert len(theta) <= len(lattice.theta)
