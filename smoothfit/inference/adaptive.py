@@ -21,6 +21,7 @@ import numpy as np
 from scipy import special, stats
 
 from .._validation import FloatArray
+from ..errors import NumericalError
 from .nodes import Density, Nodes, filled, refuse_gaps
 
 POINTS = 512  # a round; a power of two, as Sobol's sequence wants
@@ -95,7 +96,8 @@ def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enoug
     Raises
     ------
     NumericalError
-        If the density cannot be computed at a point that is nearer to the last mixture than most.
+        If the density cannot be computed at a point that is nearer to the last mixture than most, or is zero or unknown at all but
+        p points.
     """
     p = len(centre)
     mixtures = [Mixture(np.ones(1), centre[None], root[None], FIRST_DF).widened()]
@@ -107,6 +109,11 @@ def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enoug
         proposals = np.append(proposals, np.logaddexp.reduce([mixture.log_density(new) for mixture in mixtures], axis=0))
         points, values = np.vstack([points, new]), np.append(values, density(new))
         logs = filled(values)
+        if (positive := np.count_nonzero(logs > -np.inf)) <= p:
+            raise NumericalError(
+                f"the likelihood is positive at {positive} of {len(points)} points about the estimates, too few to integrate over "
+                f"{p} parameters; fix some of them"
+            )
         log_weights = logs - proposals
         weights = _normalised(log_weights)
         effective = 1 / np.sum(weights**2)

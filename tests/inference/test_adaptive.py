@@ -56,6 +56,8 @@ def test_a_density_that_cannot_be_computed_near_its_mode_is_refused():
 
     with pytest.raises(NumericalError, match="near where it is high"):
         nodes(0.5, 1.0)
+    with pytest.raises(NumericalError, match="positive at 0 of 512 points about the estimates, too few"):
+        nodes(0.0, np.inf)
     far, whole = nodes(6.0, np.inf).nodes, nodes(np.inf, np.inf).nodes
     np.testing.assert_array_equal(far.weights > 1e-6, whole.weights > 1e-6)
 
