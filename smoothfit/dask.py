@@ -59,8 +59,8 @@ def fit_curves(
         Whether the rows of each curve are all in one partition already. By default rows are shuffled so that they are. If true,
         that is checked: one pass over the ids, before anything is fitted.
     **options
-        Of `smoothfit.fit_curves`: ``order``, ``method``, ``prior``, ``sd``, ``weights``, ``unit``. ``threads`` is 1 by default:
-        Dask fits as many partitions side by side as there are threads in its workers.
+        Of `smoothfit.fit_curves`, all but ``smoothing="shared"``. ``threads`` is 1 by default: Dask fits as many partitions side by
+        side as there are threads in its workers.
 
     Returns
     -------

@@ -20,6 +20,7 @@ from .._progress import progress_bar
 from .._validation import FloatArray, Zone, check_choice, check_level, check_memory, check_order, is_dask
 from ..errors import DataError, RoughnessWarning, SpecificationError, UnknownNameError
 from ..markov.process import Prior, check_readable
+from ..markov.response import with_responses
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import in_zone
 from ..observations.series import CALIBRATED
@@ -31,6 +32,7 @@ from .curves import read_curves
 from .fitted_curves import FittedCurves
 from .model import HIGHEST_ORDER
 from .results import SmoothingSplineResults
+from .sensors import responses_of, unknowns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -506,9 +508,7 @@ def fit_curves(
             'smoothing is "shared", which needs order=; with a prior= pass "separate", or give the hyperparameters that all '
             "curves share in the prior"
         )
-    else:
-        for reading in curves.observations.readings:
-            check_readable(checked_prior(prior), reading.deriv, reading.name)
+    _check_model(curves.observations, prior)
     is_joint = (len(curves.curve) == 1) or all(r.sd is not None for r in curves.observations.readings)
     is_joint = is_joint and prior is None and method == "reml" and resolution is None and not curves.observations.abscissa.is_split
     is_joint = is_joint and not any(reading.estimates or reading.is_filtered for reading in curves.observations.readings)
@@ -522,6 +522,16 @@ def fit_curves(
     with progress_bar(is_shown, len(curves.ids), "curve") as advance:
         fitted.fit_all(is_joint, advance)
     return CurveFits(fitted)
+
+
+def _check_model(observations: Observations, prior: Prior | None) -> None:
+    """Refuse what no curve can have, once for all: unknowns of every series, and a prior that does not support its observations."""
+    unknowns_of(observations, ())
+    responses = responses_of(observations)
+    if prior is not None:
+        curve = with_responses(checked_prior(prior), responses)
+        for reading in observations.readings:
+            check_readable(curve, reading.deriv, reading.name)
 
 
 def _check_derivs(observations: Observations, order: int) -> None:

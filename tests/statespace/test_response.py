@@ -375,6 +375,14 @@ def test_each_of_many_curves_has_a_response_time_of_its_own():
     known = sf.fit_curves(pd.concat(frames), by="id", **columns, order=3, response_time={"b": 0.5})
     given = sf.SmoothingSpline(sf.Observations.from_frame(frames[0], **columns, response_time={"b": 0.5}), order=3).fit()
     assert known.params.loc["u", "llf"] == pytest.approx(given.llf, rel=1e-9)
+    seasonal = sf.priors.IntegratedWiener(2) + sf.priors.DummySeasonal(
+        4, 4
+    )  # what no curve can have is an error, not a failure of each
+    with pytest.raises(SpecificationError, match="'b' has response_time=, which DummySeasonal"):
+        sf.fit_curves(pd.concat(frames), by="id", **columns, prior=seasonal, response_time={"b": 0.5})
+    for what in ("response_time", "lag"):
+        with pytest.raises(IdentificationError, match="relative to a series without one"):
+            sf.fit_curves(pd.concat(frames), by="id", **columns, **{what: {"a": "estimate", "b": "estimate"}})
     with pytest.raises(SpecificationError, match="no response_time="):
         sf.fit_curves(pd.concat(frames), by="id", **columns, response_time={"b": 0.5}, smoothing="shared")
 
