@@ -30,6 +30,7 @@ CHECKED, ROUNDS = 16, 4  # points checked in a round, in units of the number of 
 GOOD = 0.1  # root mean square error of a log density; in a distribution function errors average out further
 CUT = 12.0  # fall of the log density beyond which known points are not interpolated
 DEEPEST = 25.0  # fall of a checked point, at most
+MOST_KNOWN = 2500  # points of an interpolant, which costs their third power: half a second
 A_TERM = 2  # nodes for each term of a quadratic polynomial, at least
 
 
@@ -67,7 +68,10 @@ def many(density: Density, found: Nodes) -> tuple[FloatArray, FloatArray]:
     points = split_t(shape, POINTS)[0]
     points = points[np.all((points >= density.lower) & (points <= density.upper), axis=1)]
     log_proposal, highest = log_split_t(shape, points), logs.max()
-    theta, logs = theta[logs > highest - CUT], logs[logs > highest - CUT]
+    kept = np.flatnonzero(logs > highest - CUT)
+    if len(kept) > MOST_KNOWN:  # points at all heights
+        kept = kept[np.argsort(logs[kept])][:: -(-len(kept) // MOST_KNOWN)]
+    theta, logs = theta[kept], logs[kept]
     log_new = np.zeros(len(points))  # minus infinity of those that were computed
     for _ in range(ROUNDS):
         guess = interpolated(theta, logs, points, mean, cov)

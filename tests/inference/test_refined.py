@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from smoothfit.inference import refined
 from smoothfit.inference.marginal import MOST_SAMPLED, HyperparameterPosterior, resampled
 from smoothfit.inference.nodes import Density, lattice_nodes, sampled_nodes
-from smoothfit.inference.refined import many
+from smoothfit.inference.refined import interpolated, many
 from smoothfit.results.parameters import quantile_of_parameter
 
 TAILS = (0.025, 0.5, 0.975)
@@ -27,21 +28,36 @@ def error(found, exact):
     return np.max(np.abs(found - exact)) / ((exact[2] - exact[0]) / 2)
 
 
+def log_gammas(shapes):
+    """Of correlated logarithms of gamma variables, the first of which varies least, across the axis that nodes are drawn along."""
+    mixing = np.eye(len(shapes)) + 0.4 * np.tri(len(shapes), k=-1)
+    return within(lambda points: (shapes * (points @ mixing.T) - np.exp(points @ mixing.T)).sum(axis=1), len(shapes))
+
+
 @pytest.mark.parametrize("p", [3, 4])
 def test_quantiles_of_skewed_and_correlated_variables(p):
-    shapes = np.array([8.0, 4.0, 3.0, 3.0])[:p]  # the first varies least, across the axis that nodes are drawn along
-
-    def log_gammas(points):
-        mixed = points @ (np.eye(p) + 0.4 * np.tri(p, k=-1)).T
-        return (shapes * mixed - np.exp(mixed)).sum(axis=1)
-
-    density = within(log_gammas, p)
+    shapes = np.array([8.0, 4.0, 3.0, 3.0])[:p]
+    density = log_gammas(shapes)
     sampled = sampled_nodes(density, np.zeros(p))
     exact = np.log(stats.gamma(shapes[0]).ppf(TAILS))
     theta, weights = many(density, sampled)
     kept, weights_kept = resampled(sampled.theta, sampled.weights, MOST_SAMPLED)
     assert error(quantiles(sampled.theta[kept], weights_kept, 0), exact) > 0.05
     assert error(quantiles(theta, weights, 0), exact) < 0.02
+
+
+def test_an_interpolant_takes_some_of_many_points(monkeypatch):
+    density, most, counts = log_gammas(np.array([8.0, 4.0, 3.0])), 200, []
+
+    def counted(known, *arguments):
+        counts.append(len(known))
+        return interpolated(known, *arguments)
+
+    monkeypatch.setattr(refined, "MOST_KNOWN", most)
+    monkeypatch.setattr(refined, "interpolated", counted)
+    theta, weights = many(density, sampled_nodes(density, np.zeros(3)))
+    assert most / 2 < counts[0] <= most
+    assert error(quantiles(theta, weights, 0), np.log(stats.gamma(8.0).ppf(TAILS))) < 0.02
 
 
 @pytest.mark.parametrize("p", [1, 2])
