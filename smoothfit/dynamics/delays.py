@@ -298,11 +298,15 @@ def _on_grid(profile: Profile, grid: FloatArray) -> tuple[int, Point]:
     if not known:
         *_, failure = profile.failed.values()
         raise ConvergenceError(f"no search converges at any delay ({failure}); pass a delay, or other regressors")
-    best = min(known, key=lambda i: known[i].value)
+    best, without = min(known, key=lambda i: known[i].value), set[int]()  # the latter without a fit
     while True:
         for i in (best - 1, best + 1):
-            if 0 <= i < len(grid) and i not in known:
-                known[i] = profile.at(float(grid[i]), known[best])
+            if 0 <= i < len(grid) and i not in known and i not in without:
+                point = profile.tried(float(grid[i]), known[best])
+                if point is None:
+                    without.add(i)
+                else:
+                    known[i] = point
         nearby = min(known, key=lambda i: known[i].value)
         if nearby == best:
             return best, known[best]

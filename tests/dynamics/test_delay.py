@@ -169,6 +169,26 @@ def test_delays_at_which_no_search_converges_are_named(monkeypatch):
         model.fit("output_error")
 
 
+def test_a_delay_beside_the_best_one_may_have_no_fit(monkeypatch):
+    y, t, u = plant(6.0, n=200, noise=0.03)
+    model, at, tried = sf.DerivativeRegression(y, t, u, delay=(0.0, 12.0)), delays.Profile.at, []
+
+    def failing(self, delay, start=None):
+        tried.append(delay)
+        if 6.5 < delay < 7.5 and start is not None:  # beside the best one
+            raise ConvergenceError("the search has stopped", np.inf)
+        return at(self, delay, start)
+
+    monkeypatch.setattr(delays.Profile, "at", failing)
+    monkeypatch.setattr(delays, "BEST", 1)
+    profile = delays.Profile(model.problem, 12.0, True)
+    best, point = delays._on_grid(profile, np.arange(13.0))
+    assert best == 6
+    assert 7.0 in tried
+    assert list(profile.failed) == [7.0]
+    assert point.value <= min(profile.at(5.0).value, profile.at(8.0).value)
+
+
 def test_everything_else_is_that_of_the_estimated_delay():
     y, t, u = plant(17.0)
     fitted = sf.DerivativeRegression(y, t, u, delay=(12.0, 22.0)).fit("output_error")
