@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._frames import framed
 from .._validation import FloatArray, check_level, check_order
-from ..errors import SpecificationError
+from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings, derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
@@ -158,6 +158,8 @@ class Additive(Estimated):
         reading = _series_of_values(observations, name)
         mine = observations.series == observations.names.index(reading.name)
         alike = np.concatenate([np.full(len(r), r.deriv == reading.deriv and r.upper is None) for r in observations.readings])
+        if np.ptp(observations.y[mine]) == 0:
+            raise DataError(f"all observations of {reading.name!r} are equal; they have no variance to account for")
         points, posterior = observations.points.take(mine), self.fitted.posterior
         paths = {coefficient_label(regressor) for regressor in posterior.regressors if regressor not in posterior.effect_names}
         parts = {part: self._part(points, reading.deriv, part)[0] for part in self._parts(reading.deriv) if part not in paths}

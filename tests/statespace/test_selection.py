@@ -286,6 +286,8 @@ def test_shares_of_slopes_and_of_a_series():
     assert list(res.variance_shares().index) == ["wiener", "residual"]
     with pytest.raises(SpecificationError, match="name is 'c'; the observations are named a, b"):
         res.variance_shares("c")
+    with pytest.raises(DataError, match="all observations of 'f' are equal"):
+        sf.SmoothingSpline(sf.observe(T, np.ones(len(T)), sd=1.0)).fit().variance_shares()
     with_sums = sf.observe(T, sine(), name="a") + sf.observe_integral([0.0], [5.0], [3.0], sd=1.0, name="s")
     with pytest.raises(SpecificationError, match=r"'s' does not observe f.*pass name= of a; see components"):
         sf.SmoothingSpline(with_sums).fit().variance_shares("s")
