@@ -176,8 +176,7 @@ class DerivativeRegression:
         order = check_order(order, "order", 1, HIGHEST_ORDER - hidden) + hidden
         if not isinstance(intercept, (bool, np.bool_)):
             raise SpecificationError(f"intercept is {intercept!r}; pass True or False")
-        if intersample not in ("zoh", "foh"):
-            raise SpecificationError(f'intersample is {intersample!r}; pass "zoh" (held) or "foh" (linear)')
+        check_choice(intersample, "intersample", ("zoh", "foh"))
         span = delay_range(delay)
         sample = read_sample(y, t, u, groups, lags=lags, delay=0 if span else delay, intersample=intersample, unit=unit)
         sample = with_initial(sample, order, initial)

@@ -22,7 +22,7 @@ from scipy import special, stats
 
 from .._validation import FloatArray
 from ..errors import NumericalError
-from .nodes import Density, Nodes, filled, refuse_gaps
+from .nodes import Density, Nodes, filled, normalised, refuse_gaps
 
 POINTS = 512  # a round; a power of two, as Sobol's sequence wants
 MOST_ROUNDS = 16
@@ -115,7 +115,7 @@ def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enoug
                 f"{p} parameters; fix some of them"
             )
         log_weights = logs - proposals
-        weights = _normalised(log_weights)
+        weights = normalised(log_weights)
         effective = 1 / np.sum(weights**2)
         if effective >= enough or len(mixtures) == MOST_ROUNDS:
             refuse_gaps(values, points, mixtures[-1].distances(points).min(axis=0))
@@ -124,22 +124,17 @@ def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enoug
         mixtures.append(_fitted(points, _tempered(log_weights, TEMPERED * p)).widened())
 
 
-def _normalised(log_weights: FloatArray) -> FloatArray:
-    weights = np.exp(log_weights - log_weights.max())
-    return np.asarray(weights / weights.sum())
-
-
 def _tempered(log_weights: FloatArray, effective: float) -> FloatArray:
     """Weights raised to the largest power, at most one, at which so many are effective."""
     low, high = 0.0, 1.0
-    if 1 / np.sum(_normalised(log_weights) ** 2) >= effective:
-        return _normalised(log_weights)
+    if 1 / np.sum(normalised(log_weights) ** 2) >= effective:
+        return normalised(log_weights)
     finite = np.where(np.isfinite(log_weights), log_weights, -np.finfo(float).max / 2)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        few = 1 / np.sum(_normalised(middle * finite) ** 2) < effective
+        few = 1 / np.sum(normalised(middle * finite) ** 2) < effective
         low, high = (low, middle) if few else (middle, high)
-    return _normalised(low * finite)
+    return normalised(low * finite)
 
 
 def _fitted(points: FloatArray, weights: FloatArray) -> Mixture:
@@ -183,5 +178,5 @@ def pareto_index(log_weights: FloatArray) -> float:
     b = 1 / excess[-1] + (1 - np.sqrt(m / ranks)) / (3 * excess[int(len(excess) / 4 + 0.5) - 1])
     k = np.log1p(-b[:, None] * excess).mean(axis=1)
     profile = len(excess) * (np.log(-b / k) - k - 1)
-    chosen = b @ _normalised(profile)
+    chosen = b @ normalised(profile)
     return float(np.log1p(-chosen * excess).mean())

@@ -49,7 +49,7 @@ import numpy.typing as npt
 from .._validation import FloatArray, Frozen, frozen
 from .engine import Likelihood
 from .interpolated import InterpolatedPrior, Prior
-from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, sampled_nodes
+from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, normalised, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
@@ -136,8 +136,7 @@ class HyperparameterPosterior(Frozen):
             scale2 = (before + sse) / df
             misfit = df * np.log(before + sse) - self.df * np.log(before)
         log_weights = np.log(self.weights) - (log_det + misfit) / 2
-        weights = np.exp(log_weights - log_weights.max())
-        return replace(self, weights=frozen(weights / weights.sum()), scale2=frozen(scale2.copy()), df=df, found=None)
+        return replace(self, weights=frozen(normalised(log_weights)), scale2=frozen(scale2.copy()), df=df, found=None)
 
 
 def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:

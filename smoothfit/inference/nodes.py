@@ -107,6 +107,12 @@ def filled(values: FloatArray) -> FloatArray:
     return np.where(np.isnan(values), -np.inf, values)
 
 
+def normalised(log_weights: FloatArray) -> FloatArray:
+    """Weights that sum to one."""
+    weights = np.exp(log_weights - log_weights.max())
+    return np.asarray(weights / weights.sum())
+
+
 def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Points of the whole range, `start` first, and their log densities.
 
@@ -271,8 +277,7 @@ class Lattice:
 
         Far from the mode, where a covariance is singular to rounding, rounding decides which nodes have a likelihood.
         """
-        weights = np.exp(logs - logs.max())
-        weights /= weights.sum()
+        weights = normalised(logs)
         missed: dict[tuple[int, ...], float] = {}
         for k in [k for k, value in self.values.items() if np.isnan(value)]:
             beside = high - k
@@ -319,8 +324,7 @@ def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
         inside = np.linalg.solve(lattice.steps, (points[values > cut] - lattice.origin).T).T
         lattice.grow([tuple(k) for k in np.rint(inside).astype(int).tolist()])
         nodes, logs = lattice.high()
-        weights = np.exp(logs - logs.max())
-        weights /= weights.sum()
+        weights = normalised(logs)
         found = Nodes(lattice.at(nodes), weights, logs, float(special.logsumexp(logs) + np.linalg.slogdet(lattice.steps)[1]))
         if agrees(nodes, weights):
             return found
@@ -349,8 +353,7 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
         values = density(points)
         _check_near(values, points, shape)
         logs = filled(values)
-        weights = np.exp(logs - log_proposal - np.max(logs - log_proposal))
-        weights /= weights.sum()
+        weights = normalised(logs - log_proposal)
         effective = 1 / np.sum(weights**2)
         if effective >= enough or size >= MOST_POINTS:
             break

@@ -23,7 +23,7 @@ from scipy.interpolate import RBFInterpolator
 from .._validation import FloatArray, frozen
 from .engine import Likelihood
 from .marginal import HyperparameterPosterior, density_of, resampled, significant
-from .nodes import Density, Nodes, Shape, filled, log_split_t, refitted, split_t
+from .nodes import Density, Nodes, Shape, filled, log_split_t, normalised, refitted, split_t
 
 POINTS, FEWEST = 2**13, 512.0  # and how many of them are effective at least
 CHECKED, ROUNDS = 16, 4  # points checked in a round, in units of the number of parameters
@@ -75,12 +75,12 @@ def many(density: Density, found: Nodes) -> tuple[FloatArray, FloatArray]:
     log_new = np.zeros(len(points))  # minus infinity of those that were computed
     for _ in range(ROUNDS):
         guess = interpolated(theta, logs, points, mean, cov)
-        drawn = resampled(points, _normalised(guess - log_proposal + log_new), CHECKED * p)[0]
+        drawn = resampled(points, normalised(guess - log_proposal + log_new), CHECKED * p)[0]
         exact = np.maximum(filled(density(points[drawn])), highest - DEEPEST)
         theta, logs = np.vstack([theta, points[drawn]]), np.append(logs, exact)
         log_new[drawn] = -np.inf
         if np.std(exact - guess[drawn]) < GOOD:
-            weights = _normalised(interpolated(theta, logs, points, mean, cov) - log_proposal)
+            weights = normalised(interpolated(theta, logs, points, mean, cov) - log_proposal)
             if 1 / np.sum(weights**2) >= FEWEST:
                 return points, weights
             break
@@ -93,8 +93,3 @@ def interpolated(known: FloatArray, values: FloatArray, theta: FloatArray, mean:
     units, asked = (np.linalg.solve(root, (points - mean).T).T for points in (known, theta))
     found: FloatArray = np.asarray(RBFInterpolator(units, values, kernel="quintic", degree=2)(asked))
     return found
-
-
-def _normalised(log_weights: FloatArray) -> FloatArray:
-    weights = np.exp(log_weights - log_weights.max())
-    return np.asarray(weights / weights.sum())

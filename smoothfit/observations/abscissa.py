@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._frames import column_of, library_of, listed, table_of
-from .._validation import LARGEST_EXACT, FloatArray, Zone, check_finite, to_array, to_nanoseconds
+from .._validation import LARGEST_EXACT, FloatArray, Zone, check_choice, check_finite, to_array, to_nanoseconds
 from ..errors import DataError, SpecificationError
 
 YEAR = 31_556_952_000_000_000  # nanoseconds in 365.2425 days, the mean of the Gregorian calendar
@@ -32,9 +32,7 @@ IntArray = npt.NDArray[np.int64]
 
 def check_unit(unit: str) -> str:
     """Return a unit of time."""
-    if unit not in NANOSECONDS:
-        raise SpecificationError(f"unit is {unit!r}; pass one of {', '.join(NANOSECONDS)}")
-    return unit
+    return check_choice(unit, "unit", tuple(NANOSECONDS))
 
 
 def unit_of(spacing: float) -> str:

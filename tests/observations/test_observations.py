@@ -93,6 +93,7 @@ def test_bad_data_is_named_with_index_and_remedy(call, words):
         lambda: sf.observe(X, Y, name=3),
         lambda: sf.observe(X, Y, unit="s"),
         lambda: sf.observe(pd.date_range("2024", periods=10), Y, unit="fortnight"),
+        lambda: sf.observe(pd.date_range("2024", periods=10), Y, unit=["s"]),
         lambda: sf.observe(pd.date_range("2024", periods=10), Y, deriv=1),
         lambda: sf.observe_integral(TIMES, TIMES + pd.Timedelta("1h"), Y),
         lambda: sf.observe_integral(X, X + 1, Y, unit="s"),
