@@ -26,7 +26,7 @@ from .results import DynamicsResults
 from .sample import Sample
 from .scales import check_scales
 from .shifts import UNMOVED, shifted
-from .specification import HIGHEST_ORDER, Equation, bounded_coefficients, check_terms, known_coefficients
+from .specification import HIGHEST_ORDER, INTERSAMPLE, Equation, bounded_coefficients, check_terms, known_coefficients
 
 if TYPE_CHECKING:
     from .comparison import Comparison
@@ -176,7 +176,7 @@ class DerivativeRegression:
         order = check_order(order, "order", 1, HIGHEST_ORDER - hidden) + hidden
         if not isinstance(intercept, (bool, np.bool_)):
             raise SpecificationError(f"intercept is {intercept!r}; pass True or False")
-        check_choice(intersample, "intersample", ("zoh", "foh"))
+        check_choice(intersample, "intersample", INTERSAMPLE)
         span = delay_range(delay)
         sample = read_sample(y, t, u, groups, lags=lags, delay=0 if span else delay, intersample=intersample, unit=unit)
         sample = with_initial(sample, order, initial)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._validation import FloatArray, check_order, shown
+from .._validation import FloatArray, check_choice, check_order, shown
 from ..errors import SmoothfitError, SpecificationError
 
 HIGHEST_ORDER = 6  # of a scalar equation; order times number of outputs is the size of the state
@@ -143,8 +143,7 @@ class Equation:
             raise SpecificationError(
                 f"order {self.order} with {len(self.outputs)} outputs is a state of {self.n_states}; at most {HIGHEST_ORDER}"
             )
-        if self.intersample not in INTERSAMPLE:
-            raise SpecificationError(f'intersample is {self.intersample!r}; pass "zoh" (held) or "foh" (linear)')
+        check_choice(self.intersample, "intersample", INTERSAMPLE)
         for j in self.derivatives:
             check_order(j, "derivatives", 0, self.order - 1)
         if len(set(self.derivatives)) < len(self.derivatives):
