@@ -30,7 +30,7 @@ except ImportError as error:
 
 __all__ = ["accumulate", "fit_curves"]
 
-REASON = "reason"
+REASON, NOTHING = "reason", "it has no observation (all are missing)"
 MADE = 12  # rows of a curve that is fitted to learn the columns of the results
 
 
@@ -76,8 +76,9 @@ def fit_curves(
 
     Notes
     -----
-    The fit of a partition does not depend on others, on the worker, or on the order in which workers finish. If a worker is lost,
-    Dask computes its partitions again. A fit takes some 200 bytes for each observation of a partition and 1 300 for each curve.
+    The fit of a partition does not depend on others, on the worker, or on the order in which workers finish. A partition may be
+    without observations of some series, or of all. If a worker is lost, Dask computes its partitions again. A fit takes some 200
+    bytes for each observation of a partition and 1 300 for each curve.
 
     Examples
     --------
@@ -204,10 +205,26 @@ def _fitted(
     options: dict[str, Any],
 ) -> pd.DataFrame:
     """What is asked of the fits of a partition."""
-    if empty is not None and not len(part):
+    if empty is None:
+        return what(fit_here(part, by, x, readings, **options))
+    observed, of_observed = _observed(part, readings, options)
+    if observed:
+        found = what(fit_here(part, by, x, observed, **of_observed))
+        if len(observed) < len(readings):
+            found = found.reindex(columns=empty.columns).astype(empty.dtypes)
+        return found if len(found) else empty
+    if what is not _estimates:
         return empty
-    found = what(fit_here(part, by, x, readings, **options))
-    return found if empty is None or len(found) else empty
+    ids = part[by if isinstance(by, list) else [by]].drop_duplicates()
+    return ids.assign(**{REASON: NOTHING}).reindex(columns=empty.columns).astype(empty.dtypes).reset_index(drop=True)
+
+
+def _observed(part: pd.DataFrame, readings: Mapping[Any, int], options: dict[str, Any]) -> tuple[Mapping[Any, int], dict[str, Any]]:
+    """Columns that a partition has observations in, and options of these: a curve, or a stretch of data, may have none in one."""
+    observed = {name: deriv for name, deriv in readings.items() if name not in part or part[name].notna().any()}
+    by_column = {name: given for name, given in options.items() if isinstance(given, Mapping)}
+    kept = {name: {k: v for k, v in given.items() if k not in readings or k in observed} for name, given in by_column.items()}
+    return observed, options | kept
 
 
 def _estimates(fits: CurveFits) -> pd.DataFrame:
@@ -222,10 +239,11 @@ def _estimates(fits: CurveFits) -> pd.DataFrame:
 def _accumulated(
     part: pd.DataFrame, basis: AnyBasis, x: str, readings: dict[str, int], options: dict[str, Any]
 ) -> Accumulator[SplineRegression] | None:
-    """The statistics of a partition; None of an empty one."""
-    if not len(part):
+    """The statistics of a partition; None of one without observations."""
+    observed, of_observed = _observed(part, readings, options)
+    if not len(part) or not observed:
         return None
-    return SplineRegression.accumulate(basis).add(Observations.from_frame(part, x, readings, **options))
+    return SplineRegression.accumulate(basis).add(Observations.from_frame(part, x, observed, **of_observed))
 
 
 def _sum(one: Accumulator[SplineRegression] | None, other: Accumulator[SplineRegression] | None) -> Any:

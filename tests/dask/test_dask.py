@@ -140,3 +140,28 @@ def test_several_columns_name_a_curve(client):
         smoothfit.dask.fit_curves(torn, ["site", "year"], "t", {"y": 0}, grouped=True)
     with pytest.raises(DataError, match="no column 'plot'"):
         smoothfit.dask.fit_curves(whole, ["site", "plot"], "t", {"y": 0})
+
+
+def test_a_partition_without_observations_of_a_series_loses_nothing_else(client, curves):
+    """The column y is missing in the whole first partition, z in the whole second; neither has any in the third."""
+    frame = curves.loc[curves["id"] < "c06"].assign(z=lambda frame: np.cos(frame["t"] / 5), w=0.5)
+    frame["z"] += np.tile([0.1, -0.1], len(frame) // 2)
+    frame.loc[frame["id"] < "c02", "y"] = np.nan
+    frame.loc[(frame["id"] >= "c02") & (frame["id"] < "c04"), "z"] = np.nan
+    frame.loc[frame["id"] == "c05", ["y", "z"]] = np.nan
+    parts = dd.concat(
+        [dd.from_pandas(frame[frame["id"].isin(ids)], npartitions=1) for ids in (["c00", "c01"], ["c02", "c03"], ["c05"])]
+    )
+    options = {"by": "id", "x": "t", "readings": {"y": 0, "z": 0}, "weights": {"y": "w", "z": "w"}}
+    found = smoothfit.dask.fit_curves(parts, grouped=True, **options).compute().set_index("id")
+    here = sf.fit_curves(frame[~frame["id"].isin(["c04"])], **options)
+    numbers = here.params.columns.drop("boundary")
+    own = found.loc[here.params.index, numbers].astype(float)
+    np.testing.assert_allclose(own, here.params[numbers], rtol=1e-5)  # of one series all curves are searched side by side
+    assert found["reason"].dropna().to_dict() == here.failures.to_dict()
+    slopes = smoothfit.dask.fit_curves(parts, what=lambda fits: fits.predict([1.0, 2.0]), grouped=True, **options).compute()
+    assert sorted(slopes["id"].unique()) == sorted(here.params.index)
+
+    basis, readings = sf.BSplineBasis.uniform(0, N, 5), {"y": 0, "z": 0}
+    sums = smoothfit.dask.accumulate(parts, basis, "t", readings).compute()
+    assert sums.model().fit().nobs == frame.loc[frame["id"] != "c04", ["y", "z"]].notna().to_numpy().sum()
