@@ -34,7 +34,7 @@ from ..inference.marginal import (
     significant,
     weighted_nodes,
 )
-from ..inference.nodes import Nodes
+from ..inference.nodes import Nodes, mean_and_covariance
 from ..results.draws import curve_draws
 from ..results.mixtures import Mixture, mixture
 from ..results.parameters import quantile_of_parameter
@@ -113,8 +113,8 @@ def refined(nodes: Nodes) -> Fine:
     function is of what is fixed given theta.
     """
     points, weights, logs, _ = nodes
-    mean = weights @ points
-    sizes, axes = np.linalg.eigh((points - mean).T * weights @ (points - mean))
+    mean, cov = mean_and_covariance(points, weights)
+    sizes, axes = np.linalg.eigh(cov)
     to_points = axes * np.sqrt(sizes)
     units = np.linalg.solve(to_points, (points - mean).T).T
     sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]

@@ -22,7 +22,7 @@ from scipy import special, stats
 
 from .._validation import FloatArray
 from ..errors import NumericalError
-from .nodes import Density, Nodes, filled, normalised, refuse_gaps
+from .nodes import Density, Nodes, filled, mean_and_covariance, normalised, refuse_gaps
 
 POINTS = 512  # a round; a power of two, as Sobol's sequence wants
 MOST_ROUNDS = 16
@@ -142,8 +142,7 @@ def _fitted(points: FloatArray, weights: FloatArray) -> Mixture:
     p, kept = points.shape[1], weights > 0
     points, weights = points[kept], weights[kept]
     effective = 1 / np.sum(weights**2)
-    mean = weights @ points
-    cov = (points - mean).T * weights @ (points - mean)
+    mean, cov = mean_and_covariance(points, weights)
     count = int(np.clip(effective // (A_COMPONENT * p), 1, MOST_COMPONENTS))
     first = np.random.default_rng(SEED).choice(len(points), count, p=weights) if count > 1 else None
     centres = mean[None] if first is None else points[first]

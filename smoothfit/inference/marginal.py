@@ -49,7 +49,7 @@ import numpy.typing as npt
 from .._validation import FloatArray, Frozen, frozen
 from .engine import Likelihood
 from .interpolated import InterpolatedPrior, Prior
-from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, normalised, sampled_nodes
+from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, mean_and_covariance, normalised, sampled_nodes
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
@@ -103,8 +103,7 @@ class HyperparameterPosterior(Frozen):
     @property
     def cov(self) -> FloatArray:
         """Posterior covariance of theta (p, p); zero for a single node."""
-        deviation = self.theta - self.mean
-        return np.asarray((self.weights[:, None] * deviation).T @ deviation)
+        return mean_and_covariance(self.theta, self.weights)[1]
 
     def reduced(self) -> HyperparameterPosterior:
         """The posterior by at most `MOST_CARRIED` nodes: those of weight above `CARRIED`, if these are nearly all of it.
@@ -200,9 +199,8 @@ def resampled(theta: FloatArray, weights: FloatArray, most: int) -> tuple[npt.ND
     """At most so many nodes, by number, with new weights: resampled systematically along their largest principal component."""
     if len(weights) <= most:
         return np.arange(len(weights)), weights
-    deviation = theta - weights @ theta
-    axis = np.linalg.eigh((weights[:, None] * deviation).T @ deviation)[1][:, -1]
-    order = np.argsort(deviation @ axis, kind="stable")
+    mean, cov = mean_and_covariance(theta, weights)
+    order = np.argsort((theta - mean) @ np.linalg.eigh(cov)[1][:, -1], kind="stable")
     kept, count = np.unique(order[_systematic(weights[order], most)], return_counts=True)
     return kept, count / most
 

@@ -113,6 +113,13 @@ def normalised(log_weights: FloatArray) -> FloatArray:
     return np.asarray(weights / weights.sum())
 
 
+def mean_and_covariance(points: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Of weighted points (L, p): (p,) and (p, p)."""
+    mean = weights @ points
+    deviation = points - mean
+    return mean, np.asarray((weights[:, None] * deviation).T @ deviation)
+
+
 def scan(density: Density, start: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Points of the whole range, `start` first, and their log densities.
 

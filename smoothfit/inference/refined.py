@@ -23,7 +23,7 @@ from scipy.interpolate import RBFInterpolator
 from .._validation import FloatArray, frozen
 from .engine import Likelihood
 from .marginal import HyperparameterPosterior, density_of, resampled, significant
-from .nodes import Density, Nodes, Shape, filled, log_split_t, normalised, refitted, split_t
+from .nodes import Density, Nodes, Shape, filled, log_split_t, mean_and_covariance, normalised, refitted, split_t
 
 POINTS, FEWEST = 2**13, 512.0  # and how many of them are effective at least
 CHECKED, ROUNDS = 16, 4  # points checked in a round, in units of the number of parameters
@@ -62,8 +62,7 @@ def carried(
 def many(density: Density, found: Nodes) -> tuple[FloatArray, FloatArray]:
     """Many points (N, p) of a density, given nodes of it, and their weights; these nodes if it is too rough."""
     theta, logs, p = found.theta, found.log_density, found.theta.shape[1]
-    mean = found.weights @ theta
-    cov = (found.weights[:, None] * (theta - mean)).T @ (theta - mean)
+    mean, cov = mean_and_covariance(theta, found.weights)
     shape = refitted(Shape(mean, np.eye(p), np.ones((2, p))), theta, found.weights)
     points = split_t(shape, POINTS)[0]
     points = points[np.all((points >= density.lower) & (points <= density.upper), axis=1)]
