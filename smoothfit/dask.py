@@ -21,6 +21,7 @@ from .regression import SplineRegression
 from .regression.accumulate import Accumulator
 from .statespace import CurveFits
 from .statespace import fit_curves as fit_here
+from .statespace.curves import NO_OBSERVATION
 
 try:
     import dask.dataframe as dd
@@ -30,7 +31,7 @@ except ImportError as error:
 
 __all__ = ["accumulate", "fit_curves"]
 
-REASON, NOTHING = "reason", "it has no observation (all are missing)"
+REASON = "reason"
 MADE = 12  # rows of a curve that is fitted to learn the columns of the results
 
 
@@ -216,7 +217,7 @@ def _fitted(
     if what is not _estimates:
         return empty
     ids = part[by if isinstance(by, list) else [by]].drop_duplicates()
-    return ids.assign(**{REASON: NOTHING}).reindex(columns=empty.columns).astype(empty.dtypes).reset_index(drop=True)
+    return ids.assign(**{REASON: NO_OBSERVATION}).reindex(columns=empty.columns).astype(empty.dtypes).reset_index(drop=True)
 
 
 def _observed(part: pd.DataFrame, readings: Mapping[Any, int], options: dict[str, Any]) -> tuple[Mapping[Any, int], dict[str, Any]]:
@@ -241,7 +242,7 @@ def _accumulated(
 ) -> Accumulator[SplineRegression] | None:
     """The statistics of a partition; None of one without observations."""
     observed, of_observed = _observed(part, readings, options)
-    if not len(part) or not observed:
+    if not observed:
         return None
     return SplineRegression.accumulate(basis).add(Observations.from_frame(part, x, observed, **of_observed))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IntArray = npt.NDArray[np.int64]
+NO_OBSERVATION = "it has no observation (all are missing)"  # the reason why a curve is not fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,7 @@ class Curves:
             if len(rows):
                 parts.append(reading.take(rows))
         if not parts:
-            raise DataError("it has no observation (all are missing)")
+            raise DataError(NO_OBSERVATION)
         return replace(self.observations, readings=tuple(parts))
 
 
