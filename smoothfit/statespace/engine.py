@@ -175,14 +175,14 @@ class StateSpaceEngine(ABC):
         if self.tied is None:
             wholes[:, self._places] = theta
             return np.arange(len(theta)), wholes, jacobians
-        told = []
+        computed = []
         for i, point in enumerate(theta):
             try:
                 wholes[i], jacobians[i] = self._whole(point)
             except NOWHERE:
                 continue
-            told.append(i)
-        found = np.array(told, np.int64)
+            computed.append(i)
+        found = np.array(computed, np.int64)
         return found, wholes[found], jacobians[found]
 
     @cached_property
@@ -216,19 +216,19 @@ class StateSpaceEngine(ABC):
     @np.errstate(**EXTREME)
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
         """Terms of the restricted likelihood at theta (L, p) with derivatives up to `order` (0, 1 or 2)."""
-        (L, p), (told, wholes, jacobians) = theta.shape, self._wholes(theta)
+        (L, p), (computed, wholes, jacobians) = theta.shape, self._wholes(theta)
         values, gradients, hessians = np.full((2, L), np.nan), np.full((2, L, p), np.nan), np.full((2, L, p, p), np.nan)
         if order == 0:
-            if len(told):
-                values[:, told] = self._values(wholes)
+            if len(computed):
+                values[:, computed] = self._values(wholes)
             return Terms(*map(Expansion, values))
         scores, second = self.curvatures(wholes) if order > 1 and p else (self._scores(wholes), None)
-        values[:, told], gradients[:, told] = scores[..., 0], (scores[..., None, 1:] @ jacobians)[..., 0, :]
+        values[:, computed], gradients[:, computed] = scores[..., 0], (scores[..., None, 1:] @ jacobians)[..., 0, :]
         if second is not None:
-            hessians[:, told] = jacobians.swapaxes(1, 2) @ second @ jacobians
+            hessians[:, computed] = jacobians.swapaxes(1, 2) @ second @ jacobians
             if self.tied is not None:
-                bends = np.array([self._bend(theta[i]) for i in told]).reshape(-1, p, p)
-                hessians[:, told] += scores[:, :, 1 + self.tied, None, None] * bends
+                bends = np.array([self._bend(theta[i]) for i in computed]).reshape(-1, p, p)
+                hessians[:, computed] += scores[:, :, 1 + self.tied, None, None] * bends
         return Terms(*(Expansion(values[k], gradients[k], hessians[k] if order > 1 else None) for k in range(2)))
 
     @np.errstate(**EXTREME)
@@ -238,7 +238,7 @@ class StateSpaceEngine(ABC):
         Exact for sizes: variances, intensities and amplitudes, given the length scales, periods and damping ratios, in whose
         exponentials the covariance is not linear. These have rows and columns of zeros; `is_size` marks the others.
         """
-        (L, p), (told, wholes, jacobians) = theta.shape, self._wholes(theta)
+        (L, p), (computed, wholes, jacobians) = theta.shape, self._wholes(theta)
         found, sizes = np.full((L, p, p), np.nan), np.flatnonzero(self.powers)
         factors = 2 / self.powers[sizes]  # by which the logarithm of a fraction of the covariance moves with its coordinate
         scores, curvatures = (part[0] for part in self._curvatures_of_sizes(wholes))
@@ -246,7 +246,7 @@ class StateSpaceEngine(ABC):
         second = curvatures[:, sizes[:, None], sizes] / np.outer(factors, factors)
         of_shares = jacobians[:, sizes] * factors[:, None] * self.is_size
         information = information_of_scales(Expansion(scores[:, 0], slopes, second), self.count, self.relative)
-        found[told] = of_shares.swapaxes(1, 2) @ information @ of_shares
+        found[computed] = of_shares.swapaxes(1, 2) @ information @ of_shares
         return found
 
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
