@@ -2,11 +2,14 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.linalg
+from statsmodels.datasets import nile
+from statsmodels.tsa.api import UnobservedComponents
 
 import smoothfit as sf
 from smoothfit.errors import IdentificationError, MisfitWarning, SamplingWarning, SpecificationError
@@ -44,8 +47,6 @@ def moments(res, x, part, deriv=0):
 
 def unobserved(y, **options):
     """A model of statsmodels, with its exact diffuse likelihood."""
-    from statsmodels.tsa.api import UnobservedComponents
-
     return UnobservedComponents(y, use_exact_diffuse=True, **options)
 
 
@@ -122,6 +123,41 @@ def test_basic_structural_models_are_those_of_statsmodels(gas, season, options):
     mean, sd = moments(res, np.arange(108.0), "trend")
     np.testing.assert_allclose(mean, found.level["smoothed"], rtol=1e-7)
     np.testing.assert_allclose(sd, np.sqrt(found.level["smoothed_cov"]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("gaps", "level", "noise"), [((), 1469, 15099), ((*range(20, 40), *range(60, 80)), 685.8, 17899.8)])
+def test_the_local_level_of_the_nile_is_that_of_structts(gaps, level, noise):
+    """The variances that R prints for ``StructTS(Nile, "level")``, whole and with 40 years missing, to all digits printed."""
+    flow = nile.load_pandas().data["volume"].to_numpy(dtype=float, copy=True)
+    flow[list(gaps)] = np.nan
+    res = fitted(flow, pri.IntegratedWiener(1))
+    last_digit = 0.5 if float(level).is_integer() else 0.05
+    np.testing.assert_allclose([res.params["q"], res.sigma["y"] ** 2], [level, noise], rtol=0, atol=1.001 * last_digit)
+
+
+def test_structts_starts_a_seasonal_model_from_one_number(gas):
+    """What R prints for ``StructTS(log10(UKgas), "BSM")`` is the optimum of a start in which all states have the same value.
+
+    If each state starts from an unknown value of its own, its log-likelihood is lower by 8.
+    """
+    published = np.array([3.678e-4, 0, 1.733e-5, 7.137e-4])  # observations, level, slope, seasons
+    model = UnobservedComponents(gas, level="local linear trend", seasonal=4)
+    scale = 1e4 * np.var(gas, ddof=1)
+
+    def loglike(variances):
+        model.update(variances)
+        noise = model["selection"] @ model["state_cov"] @ model["selection"].T
+        start = model["transition"] @ np.ones(5)
+        model.initialize_known(np.array([gas[0], 0, 0, 0, 0]), scale * np.outer(start, start) + noise)
+        model.loglikelihood_burn = 0
+        return model.loglike(variances)
+
+    step = distance(SimpleNamespace(loglike=loglike), published, [0, 2, 3])
+    np.testing.assert_allclose(step, 0, atol=2e-3)  # R's search stops at three digits
+    res = fitted(gas, pri.LocalLinearTrend(step=1.0) + pri.DummySeasonal(4, 4))
+    theirs = pri.LocalLinearTrend(q_level=0, q_slope=published[2], step=1.0) + pri.DummySeasonal(4, 4, q=published[3])
+    there = sf.SmoothingSpline(sf.observe(np.arange(108.0), gas, sd=np.sqrt(published[0]), name="y"), prior=theirs).fit()
+    assert res.llf - there.llf == pytest.approx(8.013, abs=0.01)
 
 
 @pytest.mark.parametrize(
