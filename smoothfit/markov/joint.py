@@ -9,7 +9,7 @@ variance (1 - r^2) v_2.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from .._validation import FloatArray, first_index, frozen, to_array
 from ..errors import DataError, SpecificationError
 from ..observations import Observations
+from .functionals import Functionals
 
 SYMMETRIC = 1e-10  # of the SDs: how far halves may differ that a computation of the user's rounded
 DEFINITE = 1e-12  # smallest eigenvalue of a correlation matrix: below, a combination of observations counts as exact
@@ -40,6 +41,15 @@ class Joint:
     names: tuple[str, ...]
     rows: npt.NDArray[np.int64]
     covariance: FloatArray
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the covariance is the same at each x."""
+        return bool((self.covariance == self.covariance[:1]).all())
+
+    def at(self, rows: npt.NDArray[np.int64]) -> Joint:
+        """The same of other observations, if the covariance is constant."""
+        return replace(self, rows=rows, covariance=np.repeat(self.covariance[:1], len(rows), axis=0))
 
     def scaled(self, units: FloatArray, noise: FloatArray | None = None) -> FloatArray:
         """Covariance of observations in units (n_all,), which their own `noise` does not change."""
@@ -82,6 +92,10 @@ class Correlated:
         """What names both."""
         return ".".join(self.names)
 
+    def at(self, rows: npt.NDArray[np.int64]) -> Correlated:
+        """The same of other observations."""
+        return replace(self, rows=rows)
+
     def scaled(self, units: FloatArray, noise: FloatArray) -> FloatArray:
         """Covariance (n, 2, 2) of observations with scaled variances (n_all,)."""
         sd = np.sqrt(noise[self.rows])
@@ -95,6 +109,23 @@ class Correlated:
         return white, left
 
 
+def independent(read: Functionals, joint: Sequence[Joint | Correlated], units: FloatArray) -> Functionals:
+    """Combinations of observations in units (n,) whose noise is independent; the density of these is that of the observations."""
+    process, effects, y, ratio = (column.copy() for column in (read.process, read.effects, read.y, read.ratio))
+    for part in joint:
+        rows, D = part.rows, process.shape[1]
+        columns = np.concatenate([process[rows], effects[rows], y[rows][..., None]], axis=2)
+        white, ratio[rows] = part.whitened(units, columns, ratio[rows])
+        process[rows], effects[rows], y[rows] = white[..., :D], white[..., D:-1], white[..., -1]
+    return replace(read, process=process, effects=effects, y=y, ratio=ratio)
+
+
+def rows_of(names: Sequence[str], observations: Observations) -> npt.NDArray[np.int64]:
+    """Which of the observations those of some series are, which have one at each x (n, m)."""
+    first = dict(zip(observations.names, np.cumsum([0, *map(len, observations.readings)]).tolist(), strict=False))
+    return np.column_stack([first[name] + np.arange(len(observations[name])) for name in names])
+
+
 def with_covariances(
     observations: Observations, covariances: Mapping[Any, Any]
 ) -> tuple[Observations, tuple[Joint | Correlated, ...]]:
@@ -105,19 +136,17 @@ def with_covariances(
     observations : Observations
     covariances : mapping from tuple of str to array_like, shape (m, m) or (n, m, m), or "estimate"
     """
-    first = dict(zip(observations.names, np.cumsum([0, *map(len, observations.readings)]).tolist(), strict=False))
     readings = {reading.name: reading for reading in observations.readings}
     joint: list[Joint | Correlated] = []
     for names, given in covariances.items():
         is_known = not isinstance(given, str)
         _check_names(names, observations, [name for part in joint for name in part.names], is_known)
-        n = len(readings[names[0]])
-        rows = np.column_stack([first[name] + np.arange(n) for name in names])
+        rows = rows_of(names, observations)
         if not is_known:
             _check_estimated(given, names)
             joint.append(Correlated(names, rows))
             continue
-        covariance = _checked(given, names, n)
+        covariance = _checked(given, names, len(rows))
         joint.append(Joint(names, rows, frozen(covariance)))
         for j, name in enumerate(names):
             readings[name] = replace(readings[name], sd=frozen(np.sqrt(covariance[:, j, j])))
@@ -155,6 +184,11 @@ def _check_names(names: Any, observations: Observations, taken: list[str], is_kn
             raise SpecificationError(
                 f"{argument} and {'weights' if reading.sd is None else 'sd'} of {name!r} are given; leave out one"
             )
+    check_together(names, observations, argument)
+
+
+def check_together(names: Sequence[str], observations: Observations, argument: str) -> None:
+    """Raise unless series have one observation of each at each x, in one order."""
     x = observations[names[0]].x
     for name in names[1:]:
         other = observations[name].x

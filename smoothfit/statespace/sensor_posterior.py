@@ -13,7 +13,6 @@ from functools import cached_property
 import numpy as np
 
 from .._validation import FloatArray
-from ..errors import SpecificationError
 from ..markov.sampling import IntArray
 from ..observations import Observations
 from ..observations.abscissa import Points
@@ -22,10 +21,8 @@ from .extent import LOG, Parameter
 from .functionals import CurveFunctionals
 from .general_search import GeneralCriterion
 from .markov_posterior import STEP, MarkovPosterior, Question
-from .online import Nodes
 from .sensors import Unknown
 from .specification import Specification
-from .stream import StructuralOnline
 
 
 def posterior_of(specification: Specification, values: FloatArray, variance: FloatArray) -> MarkovPosterior:
@@ -177,12 +174,3 @@ class SensorPosterior(MarkovPosterior):
     def _slopes(self) -> FloatArray:
         """Posterior mean of the derivative of what each observation measures (n,)."""
         return super()._slopes * self._factors
-
-    def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> StructuralOnline:
-        """As of `MarkovPosterior`; refused with an unknown correlation."""
-        for unknown in self.given.unknowns:
-            if unknown.kind == "correlation":
-                raise SpecificationError(
-                    f"{unknown.described}, which a stream does not support; fit with the covariance, and go on with that fit"
-                )
-        return super().online(lag, df, described, nodes)

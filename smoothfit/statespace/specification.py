@@ -27,7 +27,7 @@ from .._validation import FloatArray, check_positive
 from ..errors import DataError, SpecificationError
 from ..markov.compiler import compiled
 from ..markov.functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
-from ..markov.joint import Correlated, Joint
+from ..markov.joint import Correlated, Joint, independent
 from ..markov.process import Hyperparameter, Prior, check_readable
 from ..markov.program import Processes, Program, Scan, Sums
 from ..markov.response import with_responses
@@ -430,16 +430,7 @@ class Specification:
     @cached_property
     def functionals(self) -> Functionals:
         """The observations, series after series, in combinations whose noise is independent."""
-        read = self.as_read
-        if not self.joint:
-            return read
-        process, effects, y, ratio = (column.copy() for column in (read.process, read.effects, read.y, read.ratio))
-        for part in self.joint:
-            rows, D = part.rows, process.shape[1]
-            columns = np.concatenate([process[rows], effects[rows], y[rows][..., None]], axis=2)
-            white, ratio[rows] = part.whitened(self.reading_units, columns, ratio[rows])
-            process[rows], effects[rows], y[rows] = white[..., :D], white[..., D:-1], white[..., -1]
-        return replace(read, process=process, effects=effects, y=y, ratio=ratio)
+        return independent(self.as_read, self.joint, self.reading_units) if self.joint else self.as_read
 
     @cached_property
     def as_read(self) -> Functionals:

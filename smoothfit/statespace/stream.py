@@ -3,7 +3,8 @@
 What came before the lag is kept as a law of the state at one x: x = U e, e independent with means mu and variances D, or
 unknown. The rows of U^-1 x with the noise D are observations of it, of a state of which nothing else is known; those that still
 count one by one follow. A lag moves the observations of its series, and a scale divides them: nodes with different ones have
-windows of their own.
+windows of their own. So have those with different correlations of series that are observed together, whose observations are kept
+in combinations with independent noise.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from .._entry import entry_point
-from .._validation import FloatArray
+from .._validation import FloatArray, frozen
 from ..errors import DataError, SpecificationError
 from ..inference.engine import Moments
 from ..markov.equation import AnyArray
 from ..markov.functionals import VALUE, Functionals
+from ..markov.joint import Correlated, Joint, check_together, independent, rows_of
 from ..markov.process import Start
 from ..markov.program import Processes, Program
 from ..observations import Observations
@@ -71,6 +73,11 @@ class Setting(NamedTuple):
     law: Law | None
 
 
+def appended_of(joint: Sequence[Joint | Correlated], observations: Observations) -> list[Joint | Correlated]:
+    """Series with a covariance, of new observations."""
+    return [part.at(rows_of(part.names, observations)) for part in joint if part.names[0] in observations.names]
+
+
 @dataclass(eq=False)
 class Window:
     """The last observations as a specification with known scales and lags reads them, and the settings that share it.
@@ -99,14 +106,15 @@ class Window:
         self.terms_before = -self.terms()
 
     def read(self, observations: Observations, known: Mapping[str, FloatArray]) -> Functionals:
-        """New observations, with regressors (n,)."""
-        spec, parts, first = self.specification, [], 0
+        """New observations, in combinations whose noise is independent, with regressors (n,)."""
+        spec, parts, units, first = self.specification, [], [], 0
         for reading in brought_to_curve(observations, spec.scales).readings:
             rows = slice(first, first + len(reading))
             first = rows.stop
             own = {label: column[rows] for label, column in known.items()}
             parts.append(spec.read(reading, spec.columns(len(reading), own, reading.name)))
-        return Functionals.join(parts)
+            units.append(np.full(len(reading), spec.unit_of(reading)))
+        return independent(Functionals.join(parts), appended_of(spec.joint, observations), np.concatenate(units))
 
     def append(self, new: Functionals, arrival: npt.NDArray[np.int64], names: Sequence[str]) -> None:
         """Take in observations of series of these names."""
@@ -167,6 +175,36 @@ class Window:
         return Points(np.array(-np.inf)) if law is None else law.at.take(0)
 
 
+def _together(observations: Observations, part: Joint | Correlated) -> Observations:
+    """Observations of which those of series with a covariance are complete, and have it."""
+    mine, names = [name for name in part.names if name in observations.names], " and ".join(map(repr, part.names))
+    if len(mine) in (0, len(part.names)):
+        return _with_covariance(observations, part, names) if mine else observations
+    raise DataError(
+        f"{names} have covariances= in the fit, so that each x has one observation of each; append them in one call, as "
+        f"append(sf.observe(...) + sf.observe(...)): here are only those of {', '.join(map(repr, mine))}"
+    )
+
+
+def _with_covariance(observations: Observations, part: Joint | Correlated, names: str) -> Observations:
+    """Observations of which those of the named series have the noise SDs of a given covariance."""
+    check_together(part.names, observations, f"append of {names}")
+    if isinstance(part, Correlated):
+        return observations
+    if not part.is_constant:
+        raise DataError(
+            f"{names} have another covariance at each x of the fit; a stream goes on with one that is the same at all x"
+        )
+    sds, readings = dict(zip(part.names, np.sqrt(np.diagonal(part.covariance[0])), strict=True)), []
+    for reading in observations.readings:
+        if reading.name in sds:
+            if reading.sd is not None or reading.weights is not None:
+                raise DataError(f"{reading.name!r} has covariances= in the fit, which replaces sd= and weights=; leave them out")
+            reading = replace(reading, sd=frozen(np.full(len(reading), sds[reading.name])))
+        readings.append(reading)
+    return replace(observations, readings=tuple(readings))
+
+
 @entry_point
 class StructuralOnline(OnlineSpline):
     """A fitted model of any prior that goes on; see `OnlineSpline`.
@@ -183,7 +221,6 @@ class StructuralOnline(OnlineSpline):
                 "prior=sf.priors.IntegratedWiener(...) + sf.priors.Seasonal(period), or fit again"
             )
         self._windows = [Window(own, [Setting(values, variance, None) for _, values, variance in group]) for own, group in shared]
-        self._correlated = {name for part in self._spec.joint for name in part.names}
         self.nobs = self._n_given = len(self._windows[0].rows)
         self._settle(2 * self.lag)
 
@@ -197,13 +234,10 @@ class StructuralOnline(OnlineSpline):
     def _append_all(self, observations: Observations, regressors: Mapping[str, Any] | None) -> None:
         spec, n = self._spec, len(observations)
         known = dict(zip(spec.regressors, named_columns(spec.regressors, regressors, n).T, strict=True))
+        for part in spec.joint:
+            observations = _together(observations, part)
         for reading in observations.readings:
             self._checked_kind(reading)
-            if reading.name in self._correlated:
-                raise DataError(
-                    f"the errors of {reading.name!r} have covariances= in the fit; streaming needs independent errors: fit with "
-                    "sd= instead"
-                )
         given = [replace(reading, x=self._abscissa.given(reading.x)) for reading in observations.readings]
         observations = replace(observations, readings=tuple(given))
         read = [window.read(observations, known) for window in self._windows]
@@ -211,6 +245,10 @@ class StructuralOnline(OnlineSpline):
             for points in (new.start, new.end):
                 self._check_age(points, np.ones(n, np.bool_), window.limit(self.lag))
         arrival, names = self.nobs + np.arange(n), [name for one in given for name in [one.name] * len(one)]
+        for part in appended_of(
+            spec.joint, observations
+        ):  # a combination is of what came before it, so that the last can be taken out
+            arrival[part.rows.T.ravel()] = np.sort(arrival[part.rows.ravel()])
         for window, new in zip(self._windows, read, strict=True):
             window.append(new, arrival, names)
         self.nobs += n

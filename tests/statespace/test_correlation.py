@@ -7,7 +7,11 @@ import pytest
 
 import smoothfit as sf
 from smoothfit.errors import DataError, SpecificationError
+from smoothfit.observations.abscissa import Points
+from smoothfit.results.mixtures import mixture
+from smoothfit.statespace.functionals import CurveFunctionals
 from smoothfit.statespace.general_search import GeneralCriterion
+from smoothfit.statespace.markov_engine import MarkovEngine
 
 PAIR = ("height", "speed")
 NAME = "correlation.height.speed"
@@ -122,9 +126,96 @@ def test_correlations_that_cannot_be_are_named_with_the_way_out(fitted):
         estimated(pair()).fit(lam=1.0)
     with pytest.raises(SpecificationError, match="which a robust loss does not support"):
         estimated(pair()).fit(robust=True)
-    with pytest.raises(SpecificationError, match="which a stream does not support"):
-        fitted.online(lag=5)
     height = sf.observe(pair()["height"].x, pair()["height"].y, name="height", lag="estimate")
     speed = sf.observe(pair()["speed"].x, pair()["speed"].y, 1, name="speed")
     with pytest.raises(SpecificationError, match="lag='estimate', which covariances= of it does not support"):
         sf.SmoothingSpline(height + speed, order=3, covariances={PAIR: "estimate"})
+
+
+def appended(online, obs, steps, **options):
+    """Append the observations of a pair at some places, in one call for each."""
+    for i in steps:
+        given = [sf.observe(r.x[[i]], r.y[[i]], r.deriv, name=r.name, **options) for r in obs.readings]
+        online.append(given[0] + given[1])
+
+
+def first_of(obs, n, sd):
+    """The first observations of each of two series in order of x, an extreme among them, so that more change no unit."""
+    height, speed = obs["height"], obs["speed"]
+    y = np.where(np.arange(len(height)) == 1, 3.0, height.y)[:n]
+    return sf.observe(height.x[:n], y, sd=sd, name="height") + sf.observe(speed.x[:n], speed.y[:n], 1, name="speed")
+
+
+def test_a_stream_carries_a_correlation_by_its_nodes():
+    """Against the engine of all observations, its density and its moments at each node."""
+    n, first, sd, prior = 36, 26, 0.4, sf.priors.IntegratedWiener(3, q=0.7)  # two parameters are left, of few nodes
+    obs = first_of(pair(n), n, sd)
+
+    def model(given):
+        return sf.SmoothingSpline(given, prior=prior, covariances={PAIR: "estimate"})
+
+    res = model(first_of(obs, first, sd)).fit()
+    online = res.online(8)
+    for i in [*range(first, 32), 33, 32, *range(34, n)]:
+        height, speed = (
+            sf.observe(r.x[[i]], r.y[[i]], r.deriv, sd, name=r.name) for r, sd in zip(obs.readings, (sd, None), strict=True)
+        )
+        online.append(height + speed)
+    whole = MarkovEngine(model(obs).specification)
+    before, after = res.parameter_posterior.reduced(), online.parameter_posterior
+    gains = []
+    for engine in (res.engine, whole):
+        terms = engine.terms(before.theta)
+        gains.append(-(terms.log_det.value + terms.sse.value) / 2)
+    weights = before.weights * np.exp(gains[1] - gains[0] - np.max(gains[1] - gains[0]))
+    np.testing.assert_allclose(after.weights, weights / weights.sum(), rtol=1e-10)
+    assert np.abs(after.weights - before.weights).max() > 0.01
+    x = np.array([obs["height"].x[-2], 9.5])
+    asked = CurveFunctionals(Points(x), (0,))
+    np.testing.assert_allclose(online.predict(x), whole.moments(res.theta_hat[None], asked).mean[0], rtol=1e-11)
+    law = mixture(after, whole.moments(after.theta, asked))
+    ends = online.get_prediction(x).conf_int()
+    np.testing.assert_allclose(ends, law.interval(0.05), rtol=1e-9)
+    batch = model(obs).fit().get_prediction(x).conf_int()
+    assert np.abs(ends - batch).max() < 0.1 * (batch[:, 1] - batch[:, 0]).min()  # nodes of fewer observations
+    again = pickle.loads(pickle.dumps(online))
+    speed, height = sf.observe([9.2], [5.0], 1, name="speed"), sf.observe([9.2], [2.0], sd=sd, name="height")
+    again.append(speed + height)
+    again.rollback(1)  # leaves the height, which counts alone
+    (a, b), r = res.sigma, res.params[NAME]
+    all_given = first_of(pair(n), n, None) + sf.observe([9.2], [2.0], sd=a, name="alone")
+    known = sf.SmoothingSpline(all_given, prior=prior, covariances={PAIR: [[a**2, r * a * b], [r * a * b, b**2]]}).fit()
+    np.testing.assert_allclose(again.predict(x), known.predict(x), rtol=1e-9)
+    again.rollback(1)
+    np.testing.assert_allclose(again.predict(x), online.predict(x), rtol=1e-12)
+    np.testing.assert_allclose(again.parameter_posterior.weights, after.weights, rtol=1e-12)
+
+
+def test_a_stream_goes_on_with_a_given_covariance():
+    """Against a fit of all observations, in any order of series and after part of it has become a law."""
+    obs, covariance = pair(50), np.array([[0.04, 0.036], [0.036, 0.09]])
+    prior = sf.priors.IntegratedWiener(3, q=2.0)
+
+    def model(given):
+        return sf.SmoothingSpline(given, prior=prior, covariances={("speed", "height"): covariance})
+
+    first = [sf.observe(r.x[:20], r.y[:20], r.deriv, name=r.name) for r in obs.readings]
+    online = model(first[0] + first[1]).fit().online(6)
+    appended(online, obs, range(20, 30))
+    online.forget()
+    appended(online, obs, range(30, 50))
+    whole, x = model(obs).fit(), [obs["height"].x[-2], 9.4]
+    for deriv in (0, 1):
+        one, other = online.get_prediction(x, deriv), whole.get_prediction(x, deriv)
+        np.testing.assert_allclose(one.predicted_mean, other.predicted_mean, rtol=1e-10)
+        np.testing.assert_allclose(one.se_mean, other.se_mean, rtol=1e-10)
+    with pytest.raises(DataError, match="'height' has covariances= in the fit, which replaces sd="):
+        online.append(sf.observe([9.5], [0.0], sd=0.1, name="height") + sf.observe([9.5], [0.0], 1, name="speed"))
+    with pytest.raises(DataError, match=r"append of 'speed' and 'height': observation 0 of 'speed' is at x = 9\.5"):
+        online.append(sf.observe([9.6], [0.0], name="height") + sf.observe([9.5], [0.0], 1, name="speed"))
+    with pytest.raises(DataError, match=r"append them in one call.*only those of 'speed'"):
+        online.append(9.5, 0.0, name="speed", sd=0.3)
+    each = np.tile(covariance, (50, 1, 1)) * np.linspace(1, 2, 50)[:, None, None]
+    online = sf.SmoothingSpline(obs, prior=prior, covariances={("speed", "height"): each}).fit().online(6)
+    with pytest.raises(DataError, match="one that is the same"):
+        appended(online, obs, [49])

@@ -501,8 +501,8 @@ def test_covariances_take_no_gross_errors():
     assert (len(level.x), len(slope.x)) == (18, 18) or len(level.x) > 15
     online = res.online(lag=4)
     np.testing.assert_allclose(online.predict([20.0]), res.predict([20.0]), rtol=1e-9)
-    with pytest.raises(DataError, match="independent errors"):
-        online.append(20.0, 0.0, name="a", sd=0.2)
+    with pytest.raises(DataError, match="here are only those of 'a'"):
+        online.append(20.0, 0.0, name="a")
 
 
 def test_a_stream_of_a_sum_is_the_posterior_of_all(season, monkeypatch):
