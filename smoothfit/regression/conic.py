@@ -30,7 +30,7 @@ from scipy.sparse.linalg import spsolve_triangular
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, SpecificationError
-from .constraints import Polynomials
+from .polynomials import Polynomials
 
 TOLERANCES = (1e-12, 1e-11, 1e-10, 1e-9)  # of clarabel, relative
 INFEASIBLE = ("PrimalInfeasible", "DualInfeasible")  # statuses of clarabel; what is almost so at a tolerance is tried at the next

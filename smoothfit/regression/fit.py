@@ -21,13 +21,13 @@ from ..inference.newton import deviance
 from ..observations import Observations
 from ..results.estimates import LEAST_FREE
 from .band import Solution, multiply_factor, rows_of_factor
-from .constraints import Polynomials
 from .correlated import Correlated
 from .correlation import Correlation
 from .criteria import LIKELIHOODS, RestrictedLikelihood
 from .engine import BandEngine, leverages_of
 from .fitting import Estimate, effective_df
 from .mode import Peak
+from .polynomials import Polynomials
 from .posterior import Covariance, Factored, covariance_of
 from .precision import refined
 from .restricted import Bounded, gradient

@@ -20,8 +20,9 @@ from .._validation import FloatArray
 from ..basis import BSplineBasis, Spline
 from ..basis.recombined import RecombinedBasis
 from ..errors import ConvergenceError
-from .constraints import Bounds, Polynomials, Unimodal
+from .constraints import Bounds, Unimodal
 from .fitting import Estimate
+from .polynomials import Polynomials
 from .restricted import Bounded, bounded_change, constrained, lifted
 
 GAP = 1e-7  # in the penalised sum of squares, beside 1e-9 of it: modes that fit better by no more are as good

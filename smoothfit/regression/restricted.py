@@ -19,8 +19,9 @@ from ..errors import SpecificationError
 from ..results.exact import SMALLEST_SD
 from .band import multiply_factor, rows_of_factor
 from .conic import Active, active_set, change_of
-from .constraints import Constraint, Equalities, Equals, Polynomials
+from .constraints import Constraint, Equalities, Equals
 from .fitting import Estimate, estimate, exact_limit
+from .polynomials import Polynomials
 from .system import System
 
 DEPENDENT = 1e-11  # of the largest singular value: equations that follow from others
