@@ -7,12 +7,13 @@ from .families import (
     ISplineBasis,
     MSplineBasis,
     NaturalSplineBasis,
-    PeriodicBSplineBasis,
 )
 from .formula import DesignSpec, bpoly, bsp, csp, isp, msp, nsp, psp
 from .fourier import FourierBasis
 from .knots import adaptive_knots
-from .penalty import DerivativePenalty, DifferencePenalty, DifferentialOperatorPenalty
+from .operator_penalty import DifferentialOperatorPenalty
+from .penalty import DerivativePenalty, DifferencePenalty
+from .periodic import PeriodicBSplineBasis
 from .recombined import BoundaryConditionBasis
 from .spline import Spline
 from .tensor import TensorProductBasis, TensorSpline

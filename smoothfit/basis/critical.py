@@ -1,8 +1,11 @@
-"""Zeros of piecewise polynomials in Bernstein form."""
+"""Zeros of piecewise polynomials in Bernstein form, and extrema."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import brentq
 
 from .._validation import FloatArray
@@ -10,6 +13,14 @@ from .bernstein import binomials
 from .knots import power_of_two
 
 ROUNDING = 8 * np.finfo(np.float64).eps
+
+
+class Extrema(NamedTuple):
+    """Local extrema inside a domain: x, values, and whether each is a maximum (else a minimum)."""
+
+    x: FloatArray
+    value: FloatArray
+    is_maximum: Any
 
 
 def bernstein_roots(breaks: FloatArray, pieces: FloatArray) -> FloatArray:
@@ -84,3 +95,22 @@ def _halves(coef: FloatArray) -> tuple[FloatArray, FloatArray]:
         left.append(points[0])
         right.append(points[-1])
     return np.array(left), np.array(right[::-1])
+
+
+def turns(candidates: FloatArray, signs: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Which of the candidates (k,) are extrema, and whether they are maxima, by the signs (k + 1,) of the slope between them.
+
+    An interval between candidates on which the function is level counts with its middle.
+    """
+    x, kinds = [], []
+    i = 0
+    while i < len(candidates):
+        j = i
+        while j < len(candidates) - 1 and signs[j + 1] == 0:  # level up to the next candidate
+            j += 1
+        before, after = signs[i], signs[j + 1]
+        if before * after < 0:
+            x.append(candidates[i] + (candidates[j] - candidates[i]) / 2)
+            kinds.append(before > 0)
+        i = j + 1
+    return np.array(x), np.array(kinds, dtype=np.bool_)

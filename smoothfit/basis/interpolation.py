@@ -26,8 +26,8 @@ from scipy.sparse.linalg import splu
 from .._validation import FloatArray, check_choice, check_finite, check_order, first_index, to_floats, to_numbers
 from ..errors import DataError, SpecificationError
 from .bspline import BSplineBasis
-from .families import PeriodicBSplineBasis
 from .knots import HIGHEST_DEGREE, clamped
+from .periodic import PeriodicBSplineBasis
 
 BOUNDARIES = ("natural", "clamped", "not-a-knot", "periodic", "monotone")
 

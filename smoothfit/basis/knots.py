@@ -254,3 +254,8 @@ def _with_one_more(inner: FloatArray, x: FloatArray, squares: FloatArray, bounda
         return inner
     middle = x[(first[interval] + last[interval]) // 2]
     return np.insert(inner, interval, middle)
+
+
+def supports(knots: FloatArray, degree: int) -> FloatArray:
+    """Lengths of the supports of B-splines."""
+    return np.asarray(knots[degree + 1 :] - knots[: -degree - 1])

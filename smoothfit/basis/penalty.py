@@ -6,7 +6,6 @@ Each penalty makes its matrix P for a basis; P is positive semidefinite and band
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb, factorial, prod
@@ -16,20 +15,18 @@ import numpy as np
 from scipy.sparse import csr_array, diags_array, eye_array, vstack
 
 from .._core import _kernels
-from .._entry import outside, quiet
-from .._validation import EPS, FloatArray, Frozen, check_memory, check_order, described, shown, to_numbers
-from ..errors import DataError, KnotError, NumericalError, SpecificationError
+from .._entry import quiet
+from .._validation import EPS, FloatArray, Frozen, check_memory, check_order, described
+from ..errors import KnotError, NumericalError, SpecificationError
 from .base import Basis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
-from .families import PeriodicBSplineBasis
 from .fourier import FourierBasis
-from .recombined import RecombinedBasis, is_sequence
+from .periodic import PeriodicBSplineBasis
+from .recombined import RecombinedBasis
 from .sparse import kronecker_products, to_dense
 from .tensor import AnyBasis, TensorProductBasis
 
 PER_PARTIAL = 1e4  # bytes of a partial derivative's matrix, at the least
-LARGEST = float(np.finfo(np.float64).max)
-Weight = float | Callable[[FloatArray], Any]
 
 
 class Penalty(Frozen, ABC):
@@ -74,19 +71,19 @@ def _terms(penalty: Penalty) -> tuple[Penalty, ...]:
     return penalty.penalties if isinstance(penalty, PenaltySum) else (penalty,)
 
 
-def _finite(matrix: csr_array) -> csr_array:
+def finite(matrix: csr_array) -> csr_array:
     """The matrix, if no entry has overflown."""
     if not np.isfinite(matrix.data).all():
         raise NumericalError("the penalty overflows in this unit of x; choose another, or less unequal knots, or lower weights")
     return matrix
 
 
-def _check_axis(axis: Any) -> int | None:
+def check_axis(axis: Any) -> int | None:
     """Return the number of a variable, or None."""
     return None if axis is None else check_order(axis, "axis", 0, 1000)
 
 
-def _axis_of(axis: int | None, basis: TensorProductBasis, kind: str) -> int:
+def axis_of(axis: int | None, basis: TensorProductBasis, kind: str) -> int:
     """The variable of a tensor product that a penalty of one variable is along."""
     last = basis.n_variables - 1
     if axis is None:
@@ -113,12 +110,13 @@ def _polynomials_below(order: int, basis: AnyBasis, axis: int | None) -> csr_arr
     return csr_array(basis.polynomials(order))
 
 
-def _refuse_axis(axis: int | None) -> None:
+def refuse_axis(axis: int | None) -> None:
+    """Raise if a variable is named of a basis of one."""
     if axis is not None:
         raise SpecificationError(f"axis is {axis}, but the basis has one variable; axis is for a TensorProductBasis")
 
 
-def _triangle(root: csr_array) -> csr_array:
+def triangle(root: csr_array) -> csr_array:
     """A root of as many rows as columns and no wider band, with the same M'M; by rotations, which keep small rows' digits."""
     n, K = root.shape
     if n <= K:
@@ -165,13 +163,13 @@ class DerivativePenalty(Penalty):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", check_order(self.order, "order", 0, HIGHEST_DERIVATIVE))
-        object.__setattr__(self, "axis", _check_axis(self.axis))
+        object.__setattr__(self, "axis", check_axis(self.axis))
 
     def _partials(self, basis: TensorProductBasis) -> list[tuple[int, tuple[int, ...]]]:
         """Weights and orders of the partial derivatives that are penalised."""
         d, m = basis.n_variables, self.order
         if self.axis is not None:
-            axis = _axis_of(self.axis, basis, "the penalty")
+            axis = axis_of(self.axis, basis, "the penalty")
             return [(1, tuple(m * (j == axis) for j in range(d)))]
         check_memory(
             PER_PARTIAL * comb(m + d - 1, m), f"a penalty of order {m} of {d} variables", "pass axis=, one penalty for each"
@@ -211,7 +209,7 @@ class DerivativePenalty(Penalty):
             return csr_array(sum(grams[1:], start=grams[0]))
         if not isinstance(basis, Basis):
             raise SpecificationError(f"basis is {type(basis).__name__}; pass a basis")
-        _refuse_axis(self.axis)
+        refuse_axis(self.axis)
         return basis.penalty(self.order)
 
     @quiet
@@ -231,9 +229,9 @@ class DerivativePenalty(Penalty):
             parts = []
             for weight, orders in self._partials(basis):
                 factors = [DerivativePenalty(k).root(factor) for k, factor in zip(orders, basis.factors, strict=True)]
-                parts.append(np.sqrt(weight) * kronecker_products([_triangle(factor) for factor in factors]))
+                parts.append(np.sqrt(weight) * kronecker_products([triangle(factor) for factor in factors]))
             return csr_array(vstack(parts))
-        _refuse_axis(self.axis)
+        refuse_axis(self.axis)
         if isinstance(basis, FourierBasis):
             return csr_array(diags_array(np.sqrt(basis.penalty(self.order).diagonal())))
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
@@ -244,7 +242,7 @@ class DerivativePenalty(Penalty):
         derivatives, slopes = bsplines.derivative_basis(self.order, combined)
         nodes, weights = np.polynomial.legendre.leggauss(derivatives.degree + 1)
         roots = np.sqrt(np.diff(derivatives.breaks)[:, None] * weights / 2).ravel()
-        return _finite(csr_array(diags_array(roots) @ derivatives.rows_within((nodes + 1) / 2) @ slopes))
+        return finite(csr_array(diags_array(roots) @ derivatives.rows_within((nodes + 1) / 2) @ slopes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,7 +280,7 @@ class DifferencePenalty(Penalty):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "order", check_order(self.order, "order", 1, HIGHEST_DERIVATIVE))
-        object.__setattr__(self, "axis", _check_axis(self.axis))
+        object.__setattr__(self, "axis", check_axis(self.axis))
 
     @quiet
     def differences(self, basis: AnyBasis) -> csr_array:
@@ -297,9 +295,9 @@ class DifferencePenalty(Penalty):
                [ 0.,  1., -2.,  1.]])
         """
         if isinstance(basis, TensorProductBasis):
-            axis, factors = _axis_of(self.axis, basis, "DifferencePenalty"), enumerate(basis.factors)
+            axis, factors = axis_of(self.axis, basis, "DifferencePenalty"), enumerate(basis.factors)
             return kronecker_products([self._along(f) if j == axis else _unclamped(f)[1] for j, f in factors])
-        _refuse_axis(self.axis)
+        refuse_axis(self.axis)
         if not isinstance(basis, (BSplineBasis, RecombinedBasis)):
             raise SpecificationError(f"{described(basis)} is not made of B-splines; use DerivativePenalty")
         bsplines = basis if isinstance(basis, BSplineBasis) else basis.parent
@@ -362,7 +360,7 @@ class DifferencePenalty(Penalty):
         differences = self.differences(basis)
         with np.errstate(all="ignore"):
             result = csr_array(differences.T @ differences)
-        return _finite(result)
+        return finite(result)
 
     def root(self, basis: AnyBasis) -> csr_array:
         """Return M (.., n_basis) with M'M = P: the differences.
@@ -399,128 +397,6 @@ def _round_the_period(basis: PeriodicBSplineBasis, knots: FloatArray, order: int
         rate = np.divide(degree, width, out=np.zeros(n), where=width > 0)
         matrix = diags_array(rate) @ (matrix - matrix[before])
     return csr_array(matrix)
-
-
-@dataclass(frozen=True, eq=False)
-class DifferentialOperatorPenalty(Penalty):
-    """The integral of (L f)^2, L f = sum_j w_j(x) D^j f: what L takes to zero stays unpenalised.
-
-    With weights (w^2, 0, 1), for example, sines and cosines of angular frequency w do.
-
-    Parameters
-    ----------
-    weights : sequence of float or callable
-        w_0, w_1, ...: numbers, or functions of an array of x.
-    n_nodes : int, optional
-        Gauss-Legendre nodes a piece; by default as many as make it exact for numbers, and 10 more where a weight is a function.
-    axis : int, optional
-        Of a tensor product: the variable on which L acts; its square is integrated over all of them.
-
-    References
-    ----------
-    J. Ramsay and B. Silverman (2005), *Functional Data Analysis*, chapter 21.
-
-    Examples
-    --------
-    >>> import numpy as np, smoothfit as sf
-    >>> basis = sf.BSplineBasis.uniform(0, 1, 20)
-    >>> x = basis.greville
-    >>> P = sf.DifferentialOperatorPenalty([4.0, 4.0, 1.0]).matrix(basis)  # f'' + 4 f' + 4 f: exp(-2x) is free
-    >>> np.isclose(P.sum(), 16.0)  # of f = 1
-    np.True_
-    """
-
-    weights: Sequence[Weight]
-    n_nodes: int | None = None
-    axis: int | None = None
-
-    def __post_init__(self) -> None:
-        given: Any = self.weights
-        if not is_sequence(given) or not len(given):
-            raise SpecificationError(f"weights is {shown(given)}; pass the sequence w_0, w_1, ...")
-        weights = tuple(given)
-        for j, weight in enumerate(weights):
-            numeric = isinstance(weight, (int, float, np.integer, np.floating)) and -LARGEST <= weight <= LARGEST
-            if not callable(weight) and not numeric:
-                given_weight = weight if isinstance(weight, str) else shown(weight)
-                raise SpecificationError(f"weights[{j}] is {given_weight}; pass finite numbers or functions of x")
-        object.__setattr__(self, "weights", weights)
-        if self.n_nodes is not None:
-            object.__setattr__(self, "n_nodes", check_order(self.n_nodes, "n_nodes", 1, 1000))
-        object.__setattr__(self, "axis", _check_axis(self.axis))
-
-    @quiet
-    def matrix(self, basis: AnyBasis) -> csr_array:
-        """Return P (n_basis, n_basis).
-
-        Examples
-        --------
-        >>> import smoothfit as sf
-        >>> penalty = sf.DifferentialOperatorPenalty([0.0, 1.0])  # L f = f'
-        >>> penalty.matrix(sf.BSplineBasis([0, 0, 1, 1], degree=1)).toarray().round(12)
-        array([[ 1., -1.],
-               [-1.,  1.]])
-        """
-        root = self.root(basis)
-        return _finite(csr_array(root.T @ root))
-
-    @quiet
-    def root(self, basis: AnyBasis) -> csr_array:
-        """Return M (.., n_basis) with M'M = P: L of every function at the nodes, times weights.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> basis = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> M = sf.DifferentialOperatorPenalty([1.0, 1.0]).root(basis)  # L f = f + f'
-        >>> float(np.sum((M @ [1.0, 2.0]) ** 2).round(12))  # of f = 1 + x the integral of (2 + x)^2
-        6.333333333333
-        """
-        if isinstance(basis, TensorProductBasis):
-            axis = _axis_of(self.axis, basis, "DifferentialOperatorPenalty")
-            own, others = DifferentialOperatorPenalty(self.weights, self.n_nodes), DerivativePenalty(0)
-            return kronecker_products([_triangle((own if j == axis else others).root(f)) for j, f in enumerate(basis.factors)])
-        _refuse_axis(self.axis)
-        if isinstance(basis, RecombinedBasis):
-            return csr_array(self.root(basis.parent) @ basis.matrix)
-        if isinstance(basis, FourierBasis):
-            return self._of_harmonics(basis)
-        if not isinstance(basis, BSplineBasis):
-            raise SpecificationError(f"{described(basis)} is not made of B-splines; use one that is")
-        extra = 10 * any(callable(weight) for weight in self.weights)
-        nodes, node_weights = np.polynomial.legendre.leggauss(self.n_nodes or basis.degree + 1 + extra)
-        u, width = (nodes + 1) / 2, np.diff(basis.breaks)
-        x = basis.breaks[:-1, None] + width[:, None] * u
-        rows: Any = csr_array((x.size, basis.n_basis))
-        for j, weight in enumerate(self.weights[: basis.degree + 1]):
-            w = self._weight(j, weight, x)
-            rows = rows + diags_array(w) @ basis.rows_within(u, j)
-        return csr_array(diags_array(np.sqrt(width[:, None] * node_weights / 2).ravel()) @ rows)
-
-    def _of_harmonics(self, basis: FourierBasis) -> csr_array:
-        """M of numbers as weights: L takes exp(iwx) to sum_j w_j (iw)^j times itself."""
-        if any(callable(weight) for weight in self.weights):
-            raise SpecificationError("weights that vary with x mix the harmonics of a FourierBasis; pass numbers, or use B-splines")
-        numbers = np.array(self.weights, dtype=np.float64)
-        symbol = np.polynomial.polynomial.polyval(1j * basis.frequencies, numbers)
-        sizes = np.concatenate([[abs(numbers[0]) * np.sqrt(2.0)], np.repeat(np.abs(symbol), 2)])
-        return csr_array(diags_array(sizes * np.sqrt(basis.period / 2)))
-
-    @staticmethod
-    def _weight(j: int, weight: Weight, x: FloatArray) -> FloatArray:
-        """Values (n,) of a weight at x, checked."""
-        if not callable(weight):
-            return np.full(x.size, float(weight))
-        with outside():
-            values = to_numbers(weight(x.ravel()), f"weights[{j}](x)")
-        if values.shape not in ((), (1,), (x.size,)):
-            raise DataError(f"weights[{j}](x) has shape {values.shape} for {x.size} values of x; return a number for each")
-        values = np.broadcast_to(values, (x.size,))
-        bad = ~np.isfinite(values)
-        if bad.any():
-            i = int(np.argmax(bad))
-            raise DataError(f"weights[{j}] is {values[i]} at x = {x.ravel()[i]}; it is finite on the whole domain")
-        return values
 
 
 @dataclass(frozen=True, eq=False)

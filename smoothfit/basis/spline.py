@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from math import factorial
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import numpy as np
 from scipy.interpolate import BSpline, PPoly
@@ -25,23 +25,15 @@ from .._validation import (
     to_floats,
     view_floats,
 )
-from ..errors import DataError, KnotError, NumericalError, SpecificationError
-from .bernstein import bernstein_coefficients, binomials, blossom, coefficients_of_pieces, product
+from ..errors import DataError, NumericalError, SpecificationError
+from .arithmetic import Combination, composed, product_of, running_integral, sum_of
+from .bernstein import binomials
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
 from .conversion import OF_SCIPY, of_curve
-from .critical import bernstein_roots
-from .extrapolation import OF_ANTIDERIVATIVE, brought_inside, outside_error
+from .critical import Extrema, bernstein_roots, turns
+from .extrapolation import brought_inside, outside_error
 from .interpolation import interpolant
-from .knots import HIGHEST_DEGREE
 from .recombined import RecombinedBasis
-
-
-class Extrema(NamedTuple):
-    """Local extrema inside a domain: x, values, and whether each is a maximum (else a minimum)."""
-
-    x: FloatArray
-    value: FloatArray
-    is_maximum: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +99,13 @@ class Spline(Frozen):
     @property
     def degree(self) -> int:
         """Degree of the polynomial pieces."""
-        return _bsplines_of(self).degree
+        return combination_of(self).basis.degree
 
     @cached_property
     def _kernel_pieces(self) -> tuple[FloatArray, FloatArray]:
         """What the kernel evaluates: 1 / width of every piece, and Bernstein coefficients times binomials."""
-        basis = _bsplines_of(self)
-        pieces = pieces_of(self).reshape(len(basis.span), basis.degree + 1, -1)
+        basis = combination_of(self).basis
+        pieces = combination_of(self).pieces.reshape(len(basis.span), basis.degree + 1, -1)
         return 1 / np.diff(basis.breaks), pieces * binomials(basis.degree)[:, None]
 
     @cached_property
@@ -151,7 +143,7 @@ class Spline(Frozen):
         (array([0.  , 0.25]), array([0., 1.]))
         """
         deriv = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
-        spline, basis = self, _bsplines_of(self)
+        spline, basis = self, combination_of(self).basis
         order = min(deriv, basis.degree)
         for _ in range(order):
             spline = spline._first_derivative
@@ -165,7 +157,7 @@ class Spline(Frozen):
 
     def _values(self, points: FloatArray, beyond: bool = False) -> FloatArray:
         """Values (n, n_columns); zero in the domain where the derivative is `beyond` the degree."""
-        basis = _bsplines_of(self)
+        basis = combination_of(self).basis
         mode = basis.extrapolate
         inside, outside = points, None
         if mode != "error":
@@ -210,7 +202,7 @@ class Spline(Frozen):
         """
         k = check_order(k, "k", 0, self.degree)
         flat = self.bsplines.coef.reshape(len(self.bsplines.coef), -1)
-        basis, slopes = _bsplines_of(self).derivative_basis(k, csr_array(flat))
+        basis, slopes = combination_of(self).basis.derivative_basis(k, csr_array(flat))
         return Spline(basis, slopes.toarray().reshape(-1, *self.coef.shape[1:]))
 
     @quiet
@@ -227,17 +219,9 @@ class Spline(Frozen):
         >>> line.antiderivative()([0.0, 0.5, 1.0])
         array([0.  , 0.25, 1.  ])
         """
-        basis = _bsplines_of(self)
-        degree, knots, coef = basis.degree, basis.knots, self.bsplines.coef
-        if degree == HIGHEST_DEGREE:
-            raise SpecificationError(f"the spline has degree {degree}, the highest; integrate it over intervals instead")
-        width = (knots[degree + 1 :] - knots[: -degree - 1]).reshape(-1, *(1,) * (coef.ndim - 1))
-        sums = np.concatenate([np.zeros((1, *coef.shape[1:])), np.cumsum(coef * width / (degree + 1), axis=0)])
-        mode = OF_ANTIDERIVATIVE.get(basis.extrapolate, basis.extrapolate)
-        padded = np.concatenate([knots[:1], knots, knots[-1:]])
-        running = Spline(BSplineBasis(padded, degree + 1, mode), sums)
-        constant = running(basis.domain[0])
-        return Spline(running.basis, sums - constant) if np.any(constant) else running  # B-splines sum to one
+        running = Spline(*running_integral(combination_of(self)))
+        constant = running(self.domain[0])
+        return Spline(running.basis, running.coef - constant) if np.any(constant) else running  # B-splines sum to one
 
     @quiet
     def integrate(self, lower: float, upper: float) -> Any:
@@ -273,7 +257,7 @@ class Spline(Frozen):
         """
         self._require_scalar()
         spline = self.bsplines.derivative(check_order(deriv, "deriv", 0, self.degree))
-        return bernstein_roots(_bsplines_of(spline).breaks, pieces_of(spline))
+        return bernstein_roots(combination_of(spline).basis.breaks, combination_of(spline).pieces)
 
     @quiet
     def extrema(self) -> Extrema:
@@ -292,36 +276,23 @@ class Spline(Frozen):
         self._require_scalar()
         if self.degree == 0:
             return Extrema(np.empty(0), np.empty(0), np.empty(0, np.bool_))
-        zeros = self.roots(deriv=1)
         lower, upper = self.domain
-        breaks = _bsplines_of(self).breaks
-        kinks = breaks[1:-1]  # the slope may jump there through zero, where knots are repeated
-        candidates = np.unique(np.concatenate([zeros, kinks]))
+        kinks = combination_of(self).basis.breaks[1:-1]  # the slope may jump there through zero, where knots are repeated
+        candidates = np.unique(np.concatenate([self.roots(deriv=1), kinks]))
         candidates = candidates[(candidates > lower) & (candidates < upper)]
         ends = np.concatenate([[lower], candidates, [upper]])
         between = ends[:-1] + np.diff(ends) / 2
         signs = np.sign(self.bsplines(between, deriv=1))
-        x, kinds = [], []
-        i = 0
-        while i < len(candidates):
-            j = i
-            while j < len(candidates) - 1 and signs[j + 1] == 0:  # level up to the next candidate
-                j += 1
-            before, after = signs[i], signs[j + 1]
-            if before * after < 0:
-                x.append(candidates[i] + (candidates[j] - candidates[i]) / 2)
-                kinds.append(before > 0)
-            i = j + 1
-        places = np.array(x)
-        return Extrema(places, self(places) if len(places) else np.empty(0), np.array(kinds, dtype=np.bool_))
+        x, is_maximum = turns(candidates, signs)
+        return Extrema(x, self(x) if len(x) else np.empty(0), is_maximum)
 
     @quiet
     def __add__(self, other: Any) -> Spline:
         """Sum with a spline on the same domain, or with a number."""
         if isinstance(other, Spline):
-            a, b = _common(self.bsplines, other.bsplines)
-            return Spline(a.basis, a.coef + b.coef)
-        return Spline(self.bsplines.basis, self.bsplines.coef + check_number(other))
+            return Spline(*sum_of(combination_of(self), combination_of(other)))
+        basis, coef = combination_of(self)
+        return Spline(basis, coef + check_number(other))
 
     __radd__ = __add__
 
@@ -340,22 +311,7 @@ class Spline(Frozen):
         """Product with a spline on the same domain (degrees add), or with a number."""
         if not isinstance(other, Spline):
             return Spline(self.basis, self.coef * check_number(other))
-        a, b = self.bsplines, other.bsplines
-        _check_domains(a, b)
-        degree = a.degree + b.degree
-        if degree > HIGHEST_DEGREE:
-            raise SpecificationError(f"the product would have degree {degree}; splines end at {HIGHEST_DEGREE}")
-        lower, upper = a.domain
-        breaks = np.unique(np.concatenate([_bsplines_of(a).breaks, _bsplines_of(b).breaks]))
-        pieces = product(_pieces_between(a, breaks), _pieces_between(b, breaks))
-        distinct, continuity = breaks[1:-1], []
-        for spline in (a, b):
-            counts = _multiplicity(_bsplines_of(spline), distinct)
-            continuity.append(np.where(counts > 0, spline.degree - counts, HIGHEST_DEGREE))
-        inner = np.repeat(distinct, degree - np.minimum(*continuity))
-        knots = np.concatenate([np.full(degree + 1, lower), inner, np.full(degree + 1, upper)])
-        extrapolate = _bsplines_of(a).extrapolate
-        return Spline(BSplineBasis(knots, degree, extrapolate), coefficients_of_pieces(knots, degree, breaks, pieces))
+        return Spline(*product_of(combination_of(self), combination_of(other)))
 
     __rmul__ = __mul__
 
@@ -381,15 +337,7 @@ class Spline(Frozen):
         scale, shift = check_number(scale), check_number(shift)
         if scale == 0:
             raise SpecificationError("scale is 0; the composition would be a constant")
-        given, coef = _bsplines_of(self).knots, self.bsplines.coef
-        knots = (given - shift) / scale
-        lost = (np.diff(knots) == 0) & (np.diff(given) > 0)
-        if lost.any():
-            i = first_index(lost)
-            raise KnotError(f"knots[{i}] and knots[{i + 1}] fall together at {knots[i]}; choose a smaller shift, or another scale")
-        if scale < 0:
-            knots, coef = knots[::-1], coef[::-1]
-        return Spline(replace(_bsplines_of(self), knots=knots), coef)
+        return Spline(*composed(combination_of(self), scale, shift))
 
     def insert(self, knots: Any) -> Spline:
         """Return the same function with more knots.
@@ -401,7 +349,7 @@ class Spline(Frozen):
         >>> s.insert(0.25).coef
         array([1. , 1.5, 3. ])
         """
-        return self.to_basis(_bsplines_of(self).insert(knots))
+        return self.to_basis(combination_of(self).basis.insert(knots))
 
     def refine(self, n: int = 2) -> Spline:
         """Return the same function with every piece cut into n.
@@ -413,7 +361,7 @@ class Spline(Frozen):
         >>> s.refine(4).coef
         array([1. , 1.5, 2. , 2.5, 3. ])
         """
-        return self.to_basis(_bsplines_of(self).refine(n))
+        return self.to_basis(combination_of(self).basis.refine(n))
 
     def elevate(self, k: int = 1) -> Spline:
         """Return the same function with pieces of degree + k.
@@ -425,7 +373,7 @@ class Spline(Frozen):
         >>> s.elevate().degree, s.elevate().coef
         (2, array([1., 2., 3.]))
         """
-        return self.to_basis(_bsplines_of(self).elevate(k))
+        return self.to_basis(combination_of(self).basis.elevate(k))
 
     @quiet
     def to_basis(self, finer: BSplineBasis) -> Spline:
@@ -438,9 +386,7 @@ class Spline(Frozen):
         >>> s.to_basis(sf.BSplineBasis([0, 0, 0, 0.5, 1, 1, 1], degree=2)).coef
         array([1. , 1.5, 2.5, 3. ])
         """
-        matrix = _bsplines_of(self).matrix_to(finer)
-        coef = self.bsplines.coef
-        return Spline(finer, np.asarray(matrix @ coef.reshape(len(coef), -1)).reshape(-1, *coef.shape[1:]))
+        return Spline(*combination_of(self).within(finer))
 
     def to_scipy(self) -> BSpline[Any]:
         """Return the same function as a `scipy.interpolate.BSpline`, which extrapolates by its end pieces or not at all.
@@ -452,7 +398,7 @@ class Spline(Frozen):
         >>> float(s.to_scipy()(0.25))
         1.5
         """
-        basis = _bsplines_of(self)
+        basis = combination_of(self).basis
         return BSpline(
             basis.knots.copy(), self.bsplines.coef.copy(), basis.degree, extrapolate=OF_SCIPY.get(basis.extrapolate, False)
         )
@@ -533,10 +479,10 @@ class Spline(Frozen):
         >>> s.to_ppoly().c.tolist()
         [[2.0], [1.0]]
         """
-        basis, spline = _bsplines_of(self), self.bsplines
+        basis, spline = combination_of(self).basis, self.bsplines
         powers = []
         for k in range(basis.degree + 1):  # the k-th power has the k-th derivative at the start of the piece over k!
-            powers.append(pieces_of(spline)[:, 0] / factorial(k))
+            powers.append(combination_of(spline).pieces[:, 0] / factorial(k))
             spline = spline.derivative() if k < basis.degree else spline
         if not np.isfinite(powers).all():
             raise NumericalError("powers of x overflow in this unit of x; choose another, or use to_scipy()")
@@ -547,62 +493,6 @@ class Spline(Frozen):
             raise SpecificationError(f"coef has shape {self.coef.shape}; take one column: Spline(s.basis, s.coef[:, i])")
 
 
-def _bsplines_of(spline: Spline) -> BSplineBasis:
-    """The B-splines that a spline is a combination of, whatever its own basis is."""
-    basis = spline.bsplines.basis
-    assert isinstance(basis, BSplineBasis)
-    return basis
-
-
-def pieces_of(spline: Spline) -> FloatArray:
-    """Bernstein coefficients on every piece, (n_pieces, degree + 1, ...)."""
-    basis = _bsplines_of(spline)
-    return bernstein_coefficients(basis.knots, spline.bsplines.coef, basis.degree, basis.span)
-
-
-def _check_domains(a: Spline, b: Spline) -> None:
-    if a.domain != b.domain:
-        raise KnotError(f"the splines have the domains {a.domain} and {b.domain}; they combine on one domain")
-
-
-def _multiplicity(basis: BSplineBasis, places: FloatArray) -> Any:
-    """How often each place is a knot."""
-    return np.searchsorted(basis.knots, places, side="right") - np.searchsorted(basis.knots, places, side="left")
-
-
-def _clamped(spline: Spline, degree: int) -> Spline:
-    """The same function of a degree, its end knots degree + 1 times."""
-    basis = _bsplines_of(spline)
-    lower, upper = basis.domain
-    inner = basis.inner_knots
-    knots = np.concatenate([np.full(basis.degree + 1, lower), inner, np.full(basis.degree + 1, upper)])
-    if not np.array_equal(knots, basis.knots):
-        coef = coefficients_of_pieces(knots, basis.degree, basis.breaks, pieces_of(spline))
-        spline = Spline(replace(basis, knots=knots), coef)
-    return spline.elevate(degree - basis.degree) if degree > basis.degree else spline
-
-
-def _common(a: Spline, b: Spline) -> tuple[Spline, Spline]:
-    """Two splines on one domain in the smallest basis that has both."""
-    _check_domains(a, b)
-    first, second = _bsplines_of(a), _bsplines_of(b)
-    if first.degree == second.degree and np.array_equal(first.knots, second.knots):
-        return a, b
-    degree = max(first.degree, second.degree)
-    a, b = _clamped(a, degree), _clamped(b, degree)
-    first, second = _bsplines_of(a), _bsplines_of(b)
-    distinct = np.unique(np.concatenate([first.inner_knots, second.inner_knots]))
-    counts = np.maximum(_multiplicity(first, distinct), _multiplicity(second, distinct))
-    result = []
-    for spline, basis in ((a, first), (b, second)):
-        finer = basis.insert(np.repeat(distinct, counts - _multiplicity(basis, distinct)))
-        result.append(spline.to_basis(finer))
-    return result[0], result[1]
-
-
-def _pieces_between(spline: Spline, breaks: FloatArray) -> FloatArray:
-    """Bernstein coefficients between breaks, among which are those of the spline."""
-    basis = _bsplines_of(spline)
-    span = basis.span[np.searchsorted(basis.breaks, breaks[:-1], side="right") - 1]
-    ends = [[breaks[:-1]] * (basis.degree - k) + [breaks[1:]] * k for k in range(basis.degree + 1)]
-    return np.stack([blossom(basis.knots, spline.coef, basis.degree, span, corner) for corner in ends], axis=1)
+def combination_of(spline: Spline) -> Combination:
+    """The B-splines that a spline is a combination of, whatever its own basis is, and their coefficients."""
+    return Combination(cast(BSplineBasis, spline.bsplines.basis), spline.bsplines.coef)

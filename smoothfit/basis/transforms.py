@@ -19,8 +19,9 @@ from .._validation import FloatArray, check_flag, check_memory, check_order, fir
 from ..errors import DataError, SpecificationError
 from .base import Basis, SplineBasis
 from .bspline import HIGHEST_DERIVATIVE, BSplineBasis
-from .families import BernsteinBasis, CSplineBasis, ISplineBasis, MSplineBasis, NaturalSplineBasis, PeriodicBSplineBasis
+from .families import BernsteinBasis, CSplineBasis, ISplineBasis, MSplineBasis, NaturalSplineBasis
 from .knots import HIGHEST_DEGREE, data_and_boundary
+from .periodic import PeriodicBSplineBasis
 
 ROWS_AT_ONCE = 2**14  # a block of rows fits the cache, where it is turned into columns
 TRANSFORMS: dict[str, Callable[..., Any]] = {}  # name -> function

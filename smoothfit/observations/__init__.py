@@ -1,6 +1,7 @@
 """Data: observations of an unknown curve or surface, with their x and noise."""
 
-from .observations import Observations, observe, observe_difference, observe_integral
+from .intervals import observe_difference, observe_integral
+from .observations import Observations, observe
 from .points import PointObservations
 from .series import OF_DIFFERENCE, Readings, derivative_label
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline, PPoly
 
 import smoothfit as sf
-from smoothfit.basis.spline import pieces_of
+from smoothfit.basis.spline import combination_of
 from smoothfit.errors import DataError, KnotError, SpecificationError
 
 X = np.r_[np.linspace(-1, 2, 61), 0.2, 0.5]
@@ -144,7 +144,7 @@ def test_zeros_of_known_polynomials():
         found = spline.roots()
         assert len(found) == len(zeros)
         slopes = np.abs(spline(np.array(zeros), 1))
-        error = 1e-15 * np.abs(pieces_of(spline)).max() / slopes
+        error = 1e-15 * np.abs(combination_of(spline).pieces).max() / slopes
         assert (np.abs(found - zeros) <= 20 * error + 1e-15).all()
 
 
