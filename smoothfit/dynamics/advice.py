@@ -1,4 +1,4 @@
-"""Warnings if the residuals contradict the assumptions of a method."""
+"""Warnings if poles are not identified, or if the residuals contradict the assumptions of a method."""
 
 from __future__ import annotations
 
@@ -41,6 +41,32 @@ MOVING = 0.1  # lag-one correlation of the difference equation; sampled noise of
 SHARE = 0.1  # of the one-step variance that measurement noise has to make up
 AT_ONCE = 1e-3  # level of the test for inputs that act at once
 MANY = 20_000  # nodes that show them: the standard error of a correlation is then 0.007, beside WEAK
+
+GROWTH = 1e-6  # over a run: what counts as growing
+FASTEST_DECAY = 2.0  # over one sample, in logarithms, from which a fitted pole is flagged
+SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
+
+
+def doubtful_poles(problem: Problem, method: str, poles: npt.NDArray[np.complex128]) -> list[str]:
+    """Sentences on poles of a fit that grow, or that are too fast for the samples to show."""
+    sample, is_linear, found = problem.sample, not problem.equation.terms, []
+    if (poles.real * sample.longest > GROWTH).any() and is_linear:
+        worst = poles[int(np.argmax(poles.real))]
+        found.append(f"the fitted equation is unstable: a pole at {worst.real:.4g} grows by e every {1 / worst.real:.4g}")
+    h = sample.step
+    if h is not None and (np.abs(poles.imag) * h > SAMPLING_LIMIT * np.pi).any():
+        found.append(
+            f"a fitted pole oscillates at the limit of what samples {h:g} apart can show (pi / {h:g}); it may be an alias: sample "
+            "faster"
+        )
+    fastest = 1.0 if method == "difference" else FASTEST_DECAY  # 1 + a h < 0: what alternates has no decay
+    if sample.decay(poles.real.min()) > fastest and is_linear:
+        where = f"within one sample ({h:g})" if h is not None else "between most neighbouring samples"
+        found.append(
+            f"a fitted pole, {poles.real.min():.4g}, decays {where}: successive samples are nearly uncorrelated, and faster poles "
+            "are not identified; sample faster, or check the order and the inputs"
+        )
+    return found
 
 
 def advise(

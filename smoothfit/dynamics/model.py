@@ -14,7 +14,7 @@ from .._entry import entry_point, warn
 from .._log import logger
 from .._validation import check_choice, check_order
 from ..errors import BiasWarning, IntegrationWarning, SamplingWarning, SmoothfitError, SpecificationError
-from .advice import advise
+from .advice import advise, doubtful_poles
 from .cancellation import unidentified
 from .delays import check_range, delay_range, estimated_delay
 from .estimation import estimate
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from .formula import FormulaInputs
 
 RESERVED = ("q", "sigma")  # noises among the parameters
-GROWTH = 1e-6  # over a run: what counts as growing
-FASTEST_DECAY = 2.0  # over one sample, in logarithms, from which a fitted pole is flagged
-SAMPLING_LIMIT = 0.95  # of the Nyquist frequency, from which a fitted pole is flagged
 
 
 @entry_point
@@ -402,35 +399,9 @@ class DerivativeRegression:
         return DynamicsResults(replace(fit, cov=cov, delay=found))
 
     def _warnings(self, results: DynamicsResults) -> list[tuple[str, type[Warning]]]:
-        found: list[tuple[str, type[Warning]]] = []
-        poles = results.poles()
-        if (poles.real * self.sample.longest > GROWTH).any() and not self.equation.terms:
-            worst = poles[int(np.argmax(poles.real))]
-            found.append(
-                (
-                    f"the fitted equation is unstable: a pole at {worst.real:.4g} grows by e every {1 / worst.real:.4g}",
-                    SamplingWarning,
-                )
-            )
-        h = self.sample.step
-        if h is not None and (np.abs(poles.imag) * h > SAMPLING_LIMIT * np.pi).any():
-            found.append(
-                (
-                    f"a fitted pole oscillates at the limit of what samples {h:g} apart can show (pi / {h:g}); it may be an "
-                    f"alias: sample faster",
-                    SamplingWarning,
-                )
-            )
-        fastest = 1.0 if results.method == "difference" else FASTEST_DECAY  # 1 + a h < 0: what alternates has no decay
-        if self.sample.decay(poles.real.min()) > fastest and not self.equation.terms:
-            where = f"within one sample ({h:g})" if h is not None else "between most neighbouring samples"
-            found.append(
-                (
-                    f"a fitted pole, {poles.real.min():.4g}, decays {where}: successive samples are "
-                    "nearly uncorrelated, and faster poles are not identified; sample faster, or check the order and the inputs",
-                    SamplingWarning,
-                )
-            )
+        found: list[tuple[str, type[Warning]]] = [
+            (message, SamplingWarning) for message in doubtful_poles(self.problem, results.method, results.poles())
+        ]
         doubt = unidentified(self.problem, METHODS[results.method], results.fitted) if self.equation.hidden else None
         if doubt:
             found.append((doubt, SamplingWarning))

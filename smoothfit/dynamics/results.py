@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from .._entry import entry_point
-from .._frames import framed, labelled, library_of
-from .._validation import FloatArray, check_choice, check_rng, to_floats
-from ..errors import DataError, SmoothfitError, SmoothfitWarning, SpecificationError
-from ..inference.marginal import is_on_a_lattice
+from .._frames import labelled, library_of
+from .._validation import FloatArray, check_choice
 from ..results import CurvePrediction, Estimate
 from ..results.prediction import PARAMETERS
-from ..results.serial import FEWEST, MOST_LAGS, RESIDUALS_A_LAG, autocorrelations, ljung_box
-from . import response
-from .centring import centred
+from .checks import Checks
 from .curve import DynamicsCurve
-from .diagnostics import coherence, noise_variance_from_lags
-from .frames import inputs_of, side_by_side, times_and_inputs, times_of, vector_of_times
+from .frames import times_of
 from .late import LATE
-from .likelihood import StateSpace
 from .methods import METHODS
-from .methods.kalman import restricted
-from .noise_tests import bootstrapped
-from .nonlinear import solve
-from .posterior import EquationPosterior
-from .sample import check_nodes
-from .shifts import acting, gone_on
-from .smoothed import Smoothed
 from .summary import summarise
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from statsmodels.iolib.summary import Summary
 
@@ -47,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @entry_point
-class DynamicsResults(Smoothed):
+class DynamicsResults(Checks):
     """A fitted differential equation; made by `DerivativeRegression.fit`.
 
     Attributes
@@ -216,258 +199,7 @@ class DynamicsResults(Smoothed):
         """
         return self.curve(output, run).integrate(lower, upper)
 
-    @framed
-    def forecast(self, t: Any, u: Any = None, alpha: float = 0.05, run: Any = None) -> pd.DataFrame:
-        """Forecasts of new observations after the end of a run.
-
-        Parameters
-        ----------
-        t : array_like, shape (k,), or data frame
-            Times after the last one, increasing. A data frame, or a mapping of names to columns, brings the times and the inputs in
-            the columns that the fit takes, by name; with a formula, in those that it mentions.
-        u : array_like, shape (k,) or (k, inputs), or data frame, optional
-            Inputs at these times, as they are recorded (held from the last row until the first of them; delays and lags are those
-            of the model); needed if the equation has inputs.
-        alpha : float
-        run : label, optional
-            Which group; by default the first.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``mean``, ``mean_se``, intervals of the curve and of new observations, by output if there are several. Standard
-            errors are given the coefficients and noises; intervals allow for the uncertainty of these, as those of
-            `get_prediction`.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = 2 * (1 - np.exp(-t)) + 0.02 * np.random.default_rng(1).standard_normal(60)
-        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("output_error")
-        >>> forecast = res.forecast([6.0, 7.0], u=[1.0, 1.0])
-        >>> forecast["mean"].round(1).tolist()  # close to the gain, 2
-        [2.0, 2.0]
-        """
-        sample, equation = self.model.sample, self.model.equation
-        t, u = times_and_inputs(self.model, t, u)
-        times = vector_of_times(self.model, t)
-        index = self._run_index(run)
-        last = sample.t[sample.slice_of(index).stop - 1]
-        if not len(times) or (np.diff(times, prepend=last) <= 0).any():
-            raise DataError(
-                f"t has to increase from the end of the run, {sample.t_name} = {sample.abscissa.label_of_number(float(last))}"
-            )
-        check_nodes(len(times), len(np.unique(np.diff(times))), equation)
-        inputs = inputs_of(self.model, u, len(times))
-        wide, ahead = gone_on(sample, index, times, inputs, equation.intersample)
-        parts = {name: self._prediction(wide, ahead, times, 0, i).summary_frame(alpha) for i, name in enumerate(equation.outputs)}
-        return side_by_side(parts)
-
-    def simulate(self, u: Any = None, t: Any = None, initial: Any = None, *, noise: bool = False, rng: Any = None) -> FloatArray:
-        """Solve the fitted equation.
-
-        Parameters
-        ----------
-        u : array_like, shape (n,) or (n, inputs), or data frame, optional
-            Inputs as they are recorded at t; by default those of the first run. Delays and lags are those of the model; before the
-            first row inputs were what they are there. A data frame, or a mapping of names to columns, brings them, and the times if
-            it has that column, by name.
-        t : array_like, shape (n,), or data frame, optional
-            Times, increasing; by default those of the first run.
-        initial : array_like, shape (M,), optional
-            y, y', ... at the first time, or y and the hidden states as of `states`; by default the smoothed state where the first
-            run starts. Needed with u where delays or lags leave out the first rows.
-        noise : bool
-            Whether process noise and measurement noise are added, drawn from `rng`.
-
-        Returns
-        -------
-        ndarray, shape (n,) or (n, p)
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = 2 * (1 - np.exp(-t))  # y' = -y + 2 u, u = 1
-        >>> res = sf.DerivativeRegression(y, t, np.ones(60), intercept=False).fit("integral")
-        >>> res.simulate(u=[1.0, 1.0], t=[0.0, 1.0], initial=[0.0]).round(4)  # 2 (1 - exp(-t))
-        array([0.    , 1.2642])
-        """
-        sample, equation = self.model.sample, self.model.equation
-        t, u = times_and_inputs(self.model, t, u)
-        s = next(sample.slices())
-        whole = sample if u is None or sample.recorded is None else sample.recorded
-        times = whole.t[next(whole.slices())] if t is None else vector_of_times(self.model, t)
-        if (np.diff(times) <= 0).any():
-            raise DataError(
-                f"t[{int(np.argmax(np.diff(times) <= 0)) + 1}] does not exceed the time before it; pass increasing times"
-            )
-        if u is None:
-            nodes, at = times, np.arange(len(times)) if t is not None else np.flatnonzero(sample.rows[s])
-            inputs = sample.u[s] if sample.inputs else np.zeros((len(times), 0))
-            if len(inputs) != len(times):
-                raise DataError(f"t has {len(times)} rows and the first run has {len(inputs)}: pass the inputs u at t")
-        else:
-            nodes, inputs, at = acting(sample, times, inputs_of(self.model, u, len(times)), equation.intersample)
-        if initial is None and u is not None and (sample.delay or sample.lags[-1] > 0):
-            raise DataError(
-                "initial is missing: delays or lags leave out the first rows, so that no state is estimated there; pass y and its "
-                "derivatives below the order at the first time"
-            )
-        if initial is None:
-            start = np.asarray(self.fitted.extra["initial"])[0] if equation.terms else self.smoother.at_nodes[0][s.start]
-        else:
-            start = to_floats(initial, "initial")[0]
-        if len(start) != equation.n_states:
-            raise DataError(
-                f"initial has {len(start)} entries; the state has {equation.n_states}: y and its derivatives below the order"
-            )
-        generator = check_rng(rng) if noise else None
-        if equation.terms:
-            states = solve(equation, self.fitted.theta, nodes, inputs, start)
-        else:
-            states = response.simulate(equation, self.fitted.theta, nodes, inputs, start, self.fitted.q, generator)
-        outputs = states[at, : equation.n_outputs]
-        if generator is not None:
-            sds = np.zeros(equation.n_outputs)
-            for channel, sd in zip(sample.channels, self.sigma, strict=True):
-                if channel.deriv == 0:
-                    sds[channel.output] = sd
-            outputs = outputs + sds * generator.standard_normal(outputs.shape)
-        return outputs[:, 0] if equation.n_outputs == 1 else outputs
-
-    # Diagnostics ------------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def diagnostics(self) -> pd.Series:
-        """Diagnostics of the residuals and of the noise.
-
-        ``lag-one correlation`` of the standardised one-step-ahead prediction errors, `innovations`, by series (negative, if the
-        method assumes exact observations: measurement noise); ``Ljung-Box p`` of their first ten autocorrelations (a fifth of their
-        number if that is smaller); ``noise SD (lags)``: the SD of the measurement noise by the last autocovariance of the residuals
-        of the difference equation; ``attenuation``: the fraction of the variation of a curve on the right that differences of noisy
-        observations keep, and ``predicted bias``, that of least squares on these; ``noise fraction``: sigma^2 / (sigma^2 +
-        q h^(2m-1)), and ``q / sigma^2``, if both are estimated.
-        """
-        import pandas as pd
-
-        found: dict[str, float] = {}
-        sample, equation = self.model.sample, self.model.equation
-        several = len(sample.channels) > 1
-        for channel, residual in zip(sample.channels, self.innovations.T, strict=True):
-            of = f" {channel.name}" if several else ""
-            n = int(np.isfinite(residual).sum())
-            lags = max(1, min(MOST_LAGS, n // RESIDUALS_A_LAG))
-            correlations = autocorrelations(residual[sample.rows], lags, sample.run[sample.rows])
-            found[f"lag-one correlation{of}"] = correlations[0]
-            if n >= FEWEST:
-                found[f"Ljung-Box{of}"], found[f"Ljung-Box p{of}"] = ljung_box(correlations, n)
-        if equation.n_outputs == 1 and not equation.terms and sample.step is not None and sample.reads_values_only:
-            variance = noise_variance_from_lags(centred(self.model.problem))
-            if variance is not None:
-                found["noise SD (lags)"] = float(np.sqrt(variance))
-        found.update(self._attenuation())
-        if "q" in self.fitted.noise and "sigma" in self.fitted.noise:
-            process = float(self.fitted.q[0]) * sample.gap ** (2 * equation.order - 1)
-            noise = float(self.fitted.sigma2[0])
-            found["noise fraction"] = noise / (noise + process) if noise + process > 0 else np.nan
-            found["q / sigma^2"] = float(self.fitted.q[0]) / noise if noise > 0 else np.inf
-        return pd.Series(found, name="diagnostics", dtype=float)
-
-    def _attenuation(self) -> dict[str, float]:
-        """Attenuation and bias of difference quotients of these observations, for each curve on the right."""
-        extra, of = self.fitted.extra, ""
-        if self.method != "difference":
-            of = " of differences"
-            method, problem = METHODS["difference"], centred(self.model.problem)
-            if self.model.equation.terms or method.why_not(problem) is not None:
-                return {}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", SmoothfitWarning)
-                try:
-                    extra = method.fit(problem).extra
-                except SmoothfitError:  # differences have no answer here, of which nothing needs to be said
-                    return {}
-        attenuation, bias = extra.get("attenuation", {}), extra.get("bias", {})
-        found = {f"attenuation{of} {name}": value for name, value in attenuation.items()}
-        shown = bias if self.method == "difference" else attenuation
-        return {**found, **{f"predicted bias{of} {name}": bias[name] for name in shown if name in bias}}
-
-    def test_noise(self) -> pd.DataFrame:
-        """Test that there is no process noise (q = 0), and that observations are exact (sigma = 0), after "kalman".
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``LR``, a likelihood ratio, and ``pvalue``, by noise. A noise without which nothing random is left is not tested.
-
-        Notes
-        -----
-        In short samples the ratio is that of restricted likelihoods, and its law is simulated under the hypothesis (399 samples):
-        that law depends on how many time constants a sample lasts and is far from its limit. Where the parameters are known so
-        well that `conf_int` is normal, and of more than two coefficients of y and its derivatives and ratios of variances, whose
-        simulation takes too long, ``LR`` is that of the maxima and half the time zero, half the time chi-squared with one degree
-        of freedom (Self & Liang 1987). A large p-value does not show that there is no noise: see its interval in `conf_int`.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(20) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(20)
-        >>> test = sf.DerivativeRegression(y, t, intercept=False).fit().test_noise()
-        >>> bool(test["pvalue"]["q = 0"] > 0.05)  # there is no process noise
-        True
-        """
-        if self.method != "kalman":
-            raise SpecificationError('these tests are of method="kalman"')
-        return self._noise_tests.copy()
-
-    @cached_property
-    def _noise_tests(self) -> pd.DataFrame:
-        import pandas as pd
-
-        rows = {}
-        space = StateSpace(self.model.equation, self.model.sample)
-        names, channels = space.variance_names, [*[None] * self.model.equation.n_noises, *space.unknown]
-        for i, (name, channel) in enumerate(zip(names, channels, strict=True)):
-            if name not in self.fitted.noise:  # it is known
-                continue
-            if channel is not None and self.model.sample.replicates_differ(channel):
-                rows[f"{name} = 0"] = {"LR": np.inf, "pvalue": 0.0}
-                continue
-            if not self._fit.has_given_noise and all(self.fitted.noise[other] == 0 for other in names if other != name):
-                continue
-            posterior = self._posterior
-            if isinstance(posterior, EquationPosterior) and is_on_a_lattice(posterior.engine):
-                ratio, p = bootstrapped(posterior, i)
-            elif self.fitted.noise[name] == 0:
-                ratio, p = 0.0, 1.0
-            else:
-                ratio = max(0.0, 2 * (self.llf - restricted(centred(self.model.problem), i)))
-                p = float(0.5 * stats.chi2.sf(ratio, 1))
-            rows[f"{name} = 0"] = {"LR": ratio, "pvalue": p}
-        return pd.DataFrame(rows, index=["LR", "pvalue"]).T
-
-    def coherence(self, name: str | None = None, n_tapers: int = 7) -> pd.DataFrame:
-        """Multitaper coherence of y and an input: at which frequencies the input explains the observations.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Indexed by frequency (radians per unit of t): ``coherence`` and its 95 % level under independence, ``level``.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> u = np.random.default_rng(2).standard_normal(60)
-        >>> y = 0.1 * np.append(0.0, np.cumsum(u[:-1]))  # y' = u
-        >>> res = sf.DerivativeRegression(y, t, u, intercept=False).fit("integral")
-        >>> res.coherence().iloc[-1].round(2).to_dict()  # at the highest frequency
-        {'coherence': 0.99, 'level': 0.39}
-        """
-        return coherence(self.model.problem, name, n_tapers)
+    # Other fits -------------------------------------------------------------------------------------------------------
 
     def bootstrap(
         self, size: int = 200, kind: str = "parametric", rng: Any = None, n_jobs: int = 1, progress: bool = False

@@ -1,8 +1,9 @@
 """Curves as states: smoothing splines by exact Kalman filtering and smoothing."""
 
 from ..markov import priors
+from .curve_fits import CurveFits
 from .effects import Level, Pulse, Slope
-from .many import CurveFits, fit_curves
+from .many import fit_curves
 from .model import SmoothingSpline
 from .online import OnlineSpline
 from .results import SmoothingSplineResults

@@ -19,7 +19,7 @@ from ..markov.pyramid import EXACT_SD
 from ..markov.rows import HEAVIEST, LIGHTEST, RANGE
 from ..observations import Observations
 from .fitting import COARSE, GRID
-from .model import MOST_LOST
+from .smoothing import MOST_LOST
 
 IntArray = npt.NDArray[np.int64]
 CHUNK = 512  # curves between two steps of a progress bar

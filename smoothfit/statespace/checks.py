@@ -9,14 +9,17 @@ import numpy as np
 
 from .._entry import warn
 from .._validation import FloatArray, check_finite, check_order, described, shown, to_floats
-from ..errors import DataError, IdentificationError, SamplingWarning, SpecificationError
+from ..errors import DataError, IdentificationError, RoughnessWarning, SamplingWarning, SpecificationError
+from ..markov.criteria import LIKELIHOODS
 from ..markov.functionals import Functionals
 from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal
 from ..markov.process import Prior
-from ..observations import Observations
+from ..observations import Observations, derivative_label
 from ..observations.abscissa import Points
 from .effects import Intervention, Pulse
 from .periodic import Phases, distances
+
+HIGHEST_ORDER = 4  # of an integrated Wiener process
 
 
 def checked_prior(prior: Any) -> Prior:
@@ -228,3 +231,33 @@ def _kind(prior: Prior) -> Any:
         return ("matern", 0.5) if prior.length_scale is None else None
     nu, length = getattr(prior, "nu", None), getattr(prior, "length_scale", 1.0)
     return ("matern", nu) if nu is not None and length is None else None
+
+
+def check_rounded(method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> None:
+    """Refuse what rounded observations do not go with."""
+    if method not in LIKELIHOODS:
+        option, remedy = f"method={method!r}", "pass 'reml' or 'ml'"
+    elif free:
+        option, remedy = "robust", "leave one of them out"
+    elif given is not None:
+        option, remedy = given[0], "give the smoothing by prior=sf.priors.IntegratedWiener(order, q=...)"
+    else:
+        return
+    raise SpecificationError(f"the observations have a resolution, which {option} does not support; {remedy}")
+
+
+def check_derivatives(observations: Observations, order: int) -> None:
+    """Refuse an order at which a derivative that is observed has no variance, and warn if it is rough."""
+    highest = max(observations.readings, key=lambda reading: reading.deriv)
+    k = highest.deriv
+    if k >= order:
+        hint = f"use order={min(k + 2, HIGHEST_ORDER)}" if k < HIGHEST_ORDER else f"orders end at {HIGHEST_ORDER}"
+        raise SpecificationError(
+            f"order is {order}, but {highest.name!r} observes {derivative_label(k)}: the prior needs order > {k}; {hint}"
+        )
+    if k > 0 and order < k + 2 <= HIGHEST_ORDER:
+        warn(
+            f"at order {order} the curve {derivative_label(k)}, observed by {highest.name!r}, is as rough as a Brownian path; "
+            f"order={k + 2} makes it smooth",
+            RoughnessWarning,
+        )

@@ -8,23 +8,21 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, cast
 
-import numpy as np
-
-from .._entry import entry_point, warn
+from .._entry import entry_point
 from .._log import logger
 from .._validation import check_choice, check_order, is_zero
-from ..errors import ExactSeriesWarning, NumericalError, RoughnessWarning, SpecificationError
-from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Resolution, Tie, lost_accuracy
-from ..markov.criteria import LIKELIHOODS, check_method
+from ..errors import ExactSeriesWarning, SpecificationError
+from ..markov.bandwidth import Tie
+from ..markov.criteria import check_method
 from ..markov.joint import Joint, with_covariances
 from ..markov.kernels import require_identified
 from ..markov.priors import IntegratedWiener
 from ..markov.process import Prior
 from ..markov.rows import Rows
-from ..observations import Observations, derivative_label
+from ..observations import Observations
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
-from .checks import warn_of_seasons
+from .checks import HIGHEST_ORDER, check_derivatives, check_rounded, warn_of_seasons
 from .effects import Intervention, regressor_table
 from .estimation import Optimum
 from .estimation import estimate as estimate_any
@@ -38,11 +36,8 @@ from .results import SmoothingSplineResults
 from .robust import check_robust, fit_robustly, informative, of_loss, with_weights
 from .rounding import estimate_rounded
 from .selection import check_selectable, select
-from .smoothing import check_range, only_one
+from .smoothing import check_accuracy, only_one, tie_of
 from .specification import Specification
-
-HIGHEST_ORDER = 4
-MOST_LOST = 1e-6  # posterior SDs that rounding may move a curve by
 
 
 @entry_point
@@ -156,22 +151,10 @@ class SmoothingSpline:
             self.specification = Specification(
                 observations, process, regressors, interventions, noise, period, joint, varying=varying
             )
-            self.described = _described(self.order, prior, self.specification)
+            self.described = self.specification.described(self.order if self._prior is None else None)
             return
         self.described = f"order={self.order}"
-        highest = max(observations.readings, key=lambda reading: reading.deriv)
-        k = highest.deriv
-        if k >= self.order:
-            hint = f"use order={min(k + 2, HIGHEST_ORDER)}" if k < HIGHEST_ORDER else f"orders end at {HIGHEST_ORDER}"
-            raise SpecificationError(
-                f"order is {self.order}, but {highest.name!r} observes {derivative_label(k)}: the prior needs order > {k}; {hint}"
-            )
-        if k > 0 and self.order < k + 2 <= HIGHEST_ORDER:
-            warn(
-                f"at order {self.order} the curve {derivative_label(k)}, observed by {highest.name!r}, is as rough as a Brownian "
-                f"path; order={k + 2} makes it smooth",
-                RoughnessWarning,
-            )
+        check_derivatives(observations, self.order)
         self._rows = Rows.of(observations)
         scale = self._rows.scale
         scale.check(scale.of(self.order), scale.intensity(self.order), *(scale.of(k) * scale.of(k) for k in range(self.order)))
@@ -374,7 +357,7 @@ class SmoothingSpline:
         if spec is None:
             spec = Specification(self.observations, IntegratedWiener(self.order))
         found.specification = spec.with_interventions(added)
-        found.described = _described(self.order, self._prior, found.specification)
+        found.described = found.specification.described(self.order if self._prior is None else None)
         return found
 
     def _fit(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> SmoothingSplineResults:
@@ -391,7 +374,7 @@ class SmoothingSpline:
 
     def _fit_plain(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> SmoothingSplineResults:
         """Fit an integrated Wiener process, with normal or robust noise."""
-        tie, fixed = self._tie(given)
+        tie, fixed = tie_of(given, self._rows, self.order, self.observations)
         if free:
             found, robustness = fit_robustly(self._refit(method, given), self.observations, free)
             final = with_weights(self.observations, informative(robustness.weights, robustness.df))
@@ -411,7 +394,7 @@ class SmoothingSpline:
                 "regressors, noise or a robust loss; pass a positive lam"
             )
         variances = interpolated(self.observations, self._rows, self.order)
-        self._check_accuracy(self._rows, variances)
+        check_accuracy(self._rows, self.order, variances, self.observations.abscissa)
         return SmoothingSplineResults(
             self, Fit.of_rows(self.observations, self._rows, self.order, variances, method, "lam", NO_NOISE)
         )
@@ -430,7 +413,7 @@ class SmoothingSpline:
         """Fit with normal noise by the unrolled kernels; with `near`, by the descent from there alone."""
         rows = self._weighted(observations)
         variances = estimate(rows, self.order, method, tie, near)
-        self._check_accuracy(rows, variances)
+        check_accuracy(rows, self.order, variances, self.observations.abscissa)
         return SmoothingSplineResults(self, Fit.of_rows(observations, rows, self.order, variances, method, fixed, tie))
 
     def _fit_any(
@@ -438,7 +421,7 @@ class SmoothingSpline:
     ) -> SmoothingSplineResults:
         """Fit by the kernels of any prior."""
         if spec.is_rounded:
-            self._check_rounded(method, given, free)
+            check_rounded(method, given, free)
             return SmoothingSplineResults(self, Fit.of_specification(*estimate_rounded(spec, method), self.described))
         if not free:
             return SmoothingSplineResults(self, Fit.of_specification(spec, estimate_any(spec, method, given), self.described))
@@ -474,7 +457,7 @@ class SmoothingSpline:
         spec = self.specification
 
         def fit_plain(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
-            tie, fixed = self._tie(given)
+            tie, fixed = tie_of(given, self._rows, self.order, self.observations)
             return self._fit_wiener(observations, method, fixed, tie, None if before is None else cast(Variances, before.optimum))
 
         def fit_any(observations: Observations, before: SmoothingSplineResults | None) -> SmoothingSplineResults:
@@ -488,60 +471,6 @@ class SmoothingSpline:
 
         return fit_plain if spec is None else fit_any
 
-    def _check_rounded(self, method: str, given: tuple[str, float] | None, free: Mapping[str, float | None]) -> None:
-        """Refuse what rounded observations do not go with."""
-        if method not in LIKELIHOODS:
-            option, remedy = f"method={method!r}", "pass 'reml' or 'ml'"
-        elif free:
-            option, remedy = "robust", "leave one of them out"
-        elif given is not None:
-            option, remedy = given[0], "give the smoothing by prior=sf.priors.IntegratedWiener(order, q=...)"
-        else:
-            return
-        raise SpecificationError(f"the observations have a resolution, which {option} does not support; {remedy}")
-
-    def _check_accuracy(self, rows: Rows, variances: Variances) -> None:
-        """Refuse a fit that rounding would falsify."""
-        loss = lost_accuracy(rows, self.order, variances.q, variances.sigma2)
-        if loss <= MOST_LOST:
-            return
-        i = int(np.argmax(rows.gaps))
-        left, right = (self.observations.abscissa.label_of_number(float(x)) for x in rows.nodes[i : i + 2])
-        raise NumericalError(
-            f"at order {self.order} the gap between x = {left} and {right}, {rows.gaps[i] / np.median(rows.gaps):.1e} times the "
-            f"median gap, may cost an accuracy of {loss:.1e} posterior SDs beyond it; lower the order, smooth more, or fit "
-            "both sides apart"
-        )
-
-    def _tie(self, given: tuple[str, float] | None) -> tuple[Tie | None, str | None]:
-        """Return the fixed smoothing in scaled units, and its name."""
-        if given is None:
-            return None, None
-        name, value = given
-        if name == "lam":
-            check_range(name, value, float(np.log(self._lam_unit) - np.log(value)), self._rows.nodes)
-            return FixedLam(value / self._lam_unit), name
-        if name == "bandwidth":
-            log_bandwidth = np.log(value) - np.log(self._rows.scale.x_unit)
-            information = Resolution(self._rows, self.order).information.sum(axis=1)
-            known = np.flatnonzero(information)
-            log_terms = np.log(information[known]) + 2 * (self.order - known) * log_bandwidth
-            for log_q in (-float(np.logaddexp.reduce(log_terms)), -2 * self.order * log_bandwidth):
-                check_range(name, value, log_q, self._rows.nodes)
-            return FixedBandwidth(value / self._rows.scale.x_unit), name
-        if value <= self.order:
-            raise SpecificationError(
-                f"edf is {value}; at order {self.order} it exceeds {self.order} and is below the number of observations"
-            )
-        return FixedDf(value), name
-
-    @property
-    def _lam_unit(self) -> float:
-        """Unit of lam, the reference variance over q, in scaled rows."""
-        rows = self._rows
-        variance = rows.scale.of(self.observations[rows.unknown[0]].deriv) ** 2 if rows.unknown else 1.0
-        return variance / rows.scale.intensity(self.order)
-
     def __repr__(self) -> str:
         return f"SmoothingSpline({self.described}) of {len(self.observations)} observations"
 
@@ -549,21 +478,3 @@ class SmoothingSpline:
 def _is_empty(given: Any) -> bool:
     """Whether nothing is given."""
     return given is None or (isinstance(given, Sized) and len(given) == 0)
-
-
-def _described(order: int, prior: Prior | None, specification: Specification) -> str:
-    """The arguments of a model as a caller writes them."""
-    parts = [f"order={order}" if prior is None else f"prior={specification.prior!r}"]
-    if specification.period is not None:
-        parts.append(f"period={specification.period:g}")
-    if specification.regressors:
-        parts.append(f"regressors={list(specification.regressors)!r}")
-    if specification.varying:
-        parts.append(f"varying={specification.varying!r}")
-    if specification.interventions:
-        parts.append(f"interventions={list(specification.interventions)!r}")
-    if specification.noise:
-        parts.append(f"noise={specification.noise!r}")
-    if specification.joint:
-        parts.append(f"covariances of {', '.join(name for part in specification.joint for name in part.names)}")
-    return ", ".join(parts)

@@ -25,8 +25,9 @@ from ..markov.rows import Rows, scaled_ratio
 from ..observations import Observations
 from ..observations.abscissa import Points
 from .functionals import CurveFunctionals
-from .online import Kind, OnlineSpline, Source
+from .online import OnlineSpline
 from .online_terms import Totals, added_terms
+from .source import Kind, Source
 
 IntArray = npt.NDArray[np.int64]
 BLOCK = 4096  # rows that are run before the oldest are forgotten

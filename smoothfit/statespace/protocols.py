@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .._validation import FloatArray
 from ..observations import Observations
+from ..results.misfit import Misfit
 from ..results.protocols import Likelihood
+from .fit import Fit
+from .robust import Robustness
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +46,16 @@ class Summarised(Likelihood, Protocol):
     def convergence(self) -> str: ...
     @property
     def noise_sds(self) -> list[tuple[str, float, bool]]: ...
+    @property
+    def boundary(self) -> tuple[str, ...]: ...
+    @property
+    def misfits(self) -> tuple[Misfit, ...]: ...
+    @property
+    def robustness(self) -> Robustness | None: ...
+    @property
+    def robust_weights(self) -> FloatArray: ...
+    @property
+    def fitted(self) -> Fit: ...
     @property
     def effect_names(self) -> tuple[str, ...]: ...
     @property

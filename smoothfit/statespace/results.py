@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -23,7 +22,6 @@ from ..observations.abscissa import Asked, Points
 from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution
 from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.influence import Influence
-from ..results.misfit import NOTE_WIDTH, notes_of
 from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
@@ -33,9 +31,8 @@ from .estimation import Optimum
 from .fit import Fit
 from .fitting import Variances
 from .functionals import CurveFunctionals
-from .growing import growing, growth_factor
-from .online import Nodes
-from .robust import HIGHEST_DF
+from .growing import growth_factor
+from .source import Nodes
 
 if TYPE_CHECKING:
     from statsmodels.iolib.summary import Summary
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     from ..basis import Spline
     from .online import OnlineSpline
 
-LIGHT = 0.1
 Draws = Callable[[np.random.Generator, int, IntArray], FloatArray]
 
 
@@ -461,11 +457,11 @@ class SmoothingSplineResults(Additive):
         ======================================================
         """
         from ..results.summary import curve_summary
-        from .tables import facts_of, parameters_of, readings_of
+        from .tables import facts_of, notes_of_fit, parameters_of, readings_of
 
         title = f"Smoothing Spline Results{self.fitted.posterior.title(self.fitted.described)}"
         facts = facts_of(self, self.fitted.posterior.facts)
-        return curve_summary(title, facts, readings_of(self), parameters_of(self, alpha), self._notes())
+        return curve_summary(title, facts, readings_of(self), parameters_of(self, alpha), notes_of_fit(self))
 
     @property
     def decrement(self) -> float:
@@ -478,25 +474,6 @@ class SmoothingSplineResults(Additive):
         if self.optimum.minimum is None:
             return "nothing to search"
         return "at a boundary" if self.boundary else "yes"
-
-    def _notes(self) -> list[str]:
-        notes = [*self.fitted.posterior.notes(self.boundary), *notes_of(self.misfits)]
-        if self.fitted.selection is not None:
-            notes += textwrap.wrap(self.fitted.selection.note, NOTE_WIDTH, subsequent_indent="  ")
-        notes += [
-            f"noise of {name}: SD = sigma |m|^{power:g}, m what it observes, at the smoothed curve; likelihood given these SDs"
-            for name, power in growing(self.observations).items()
-        ]
-        if self.robustness is not None:
-            dfs = self.robustness.df.items()
-            said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)
-            light = int((self.robust_weights < LIGHT).sum())
-            notes.append(
-                f"Student-t noise, df: {said}; {light} observations have weights below {LIGHT:g}. sigma is its scale, and the"
-            )
-            notes.append("likelihood that of normal noise with these weights.")
-        notes.append("sigma: noise SD (of an observation of weight 1). Intervals: pointwise, Bayesian (credible).")
-        return notes
 
     def __repr__(self) -> str:
         bandwidth = "" if self.trend is None else f", bandwidth={self.bandwidth:.4g}"

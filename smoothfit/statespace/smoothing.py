@@ -11,12 +11,17 @@ from scipy.optimize import brentq
 
 from .._validation import FloatArray, check_positive
 from ..errors import NumericalError, SpecificationError
-from ..markov.bandwidth import FixedBandwidth, FixedLam, Information
+from ..markov.bandwidth import FixedBandwidth, FixedDf, FixedLam, Information, Resolution, Tie, lost_accuracy
 from ..markov.priors import IntegratedWiener
 from ..markov.process import AMPLITUDE, INTENSITY, Prior
+from ..markov.rows import Rows
+from ..observations import Observations
+from ..observations.abscissa import Abscissa
 from .extent import Parameter
+from .fitting import Variances
 from .specification import Specification
 
+MOST_LOST = 1e-6  # posterior SDs that rounding may move a curve by
 LOG_SMALLEST_Q, LOG_LARGEST_Q = np.log(1e-290), np.log(1e150)  # scaled, for what follows from q to be a number, too
 WIDEST = 35.0  # logarithms of a scaled q: beyond, the curve is a polynomial or an interpolant
 STEP = 1e-4  # in a logarithm: of central differences of edf
@@ -41,6 +46,43 @@ def check_range(name: str, value: float, log_q: float, places: FloatArray) -> No
     raise SpecificationError(
         f"{name} is {value}: in floating-point numbers the curve equals {limit} of these observations, which span "
         f"{np.ptp(places):.6g} at {len(np.unique(places))} values of x; pass {remedy}"
+    )
+
+
+def tie_of(given: tuple[str, float] | None, rows: Rows, order: int, observations: Observations) -> tuple[Tie | None, str | None]:
+    """A fixed smoothing of an integrated Wiener process in scaled units, and its name."""
+    if given is None:
+        return None, None
+    name, value = given
+    if name == "lam":
+        variance = rows.scale.of(observations[rows.unknown[0]].deriv) ** 2 if rows.unknown else 1.0
+        unit = variance / rows.scale.intensity(order)  # of the reference variance over q, in scaled rows
+        check_range(name, value, float(np.log(unit) - np.log(value)), rows.nodes)
+        return FixedLam(value / unit), name
+    if name == "bandwidth":
+        log_bandwidth = np.log(value) - np.log(rows.scale.x_unit)
+        information = Resolution(rows, order).information.sum(axis=1)
+        known = np.flatnonzero(information)
+        log_terms = np.log(information[known]) + 2 * (order - known) * log_bandwidth
+        for log_q in (-float(np.logaddexp.reduce(log_terms)), -2 * order * log_bandwidth):
+            check_range(name, value, log_q, rows.nodes)
+        return FixedBandwidth(value / rows.scale.x_unit), name
+    if value <= order:
+        raise SpecificationError(f"edf is {value}; at order {order} it exceeds {order} and is below the number of observations")
+    return FixedDf(value), name
+
+
+def check_accuracy(rows: Rows, order: int, variances: Variances, abscissa: Abscissa) -> None:
+    """Refuse a fit that rounding would falsify."""
+    loss = lost_accuracy(rows, order, variances.q, variances.sigma2)
+    if loss <= MOST_LOST:
+        return
+    i = int(np.argmax(rows.gaps))
+    left, right = (abscissa.label_of_number(float(x)) for x in rows.nodes[i : i + 2])
+    raise NumericalError(
+        f"at order {order} the gap between x = {left} and {right}, {rows.gaps[i] / np.median(rows.gaps):.1e} times the "
+        f"median gap, may cost an accuracy of {loss:.1e} posterior SDs beyond it; lower the order, smooth more, or fit "
+        "both sides apart"
     )
 
 

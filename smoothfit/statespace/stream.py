@@ -31,8 +31,9 @@ from ..observations import Observations
 from ..observations.abscissa import Points
 from .effects import named_columns
 from .functionals import CurveFunctionals, in_state
-from .online import OnlineSpline, Source
+from .online import OnlineSpline
 from .sensors import brought_to_curve
+from .source import Source
 from .specification import Specification
 
 BLOCK = 256  # rows beyond the lag that are kept before the oldest become a law

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..results.misfit import NOTE_WIDTH, notes_of
 from ..results.summary import criteria, number
+from .growing import growing
 from .protocols import Summarised
+from .robust import HIGHEST_DF
 
 if TYPE_CHECKING:
     import pandas as pd
 
+LIGHT = 0.1  # a weight of a robust fit, below which the notes count an observation
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
@@ -66,3 +71,22 @@ def parameters_of(results: Summarised, alpha: float) -> pd.DataFrame:
     columns[f"[{alpha / 2:g}"] = [number(v) for v in interval[0]]
     columns[f"{1 - alpha / 2:g}]"] = [number(v) for v in interval[1]]
     return pd.DataFrame(columns, index=params.index)
+
+
+def notes_of_fit(results: Summarised) -> list[str]:
+    """The notes below the tables: what was assumed, given or selected, and what contradicts it."""
+    notes = [*results.fitted.posterior.notes(results.boundary), *notes_of(results.misfits)]
+    if results.fitted.selection is not None:
+        notes += textwrap.wrap(results.fitted.selection.note, NOTE_WIDTH, subsequent_indent="  ")
+    notes += [
+        f"noise of {name}: SD = sigma |m|^{power:g}, m what it observes, at the smoothed curve; likelihood given these SDs"
+        for name, power in growing(results.observations).items()
+    ]
+    if results.robustness is not None:
+        dfs = results.robustness.df.items()
+        said = ", ".join(f"{name} {df:.3g}" if df < HIGHEST_DF else f"{name} normal (at the upper limit)" for name, df in dfs)
+        light = int((results.robust_weights < LIGHT).sum())
+        notes.append(f"Student-t noise, df: {said}; {light} observations have weights below {LIGHT:g}. sigma is its scale, and the")
+        notes.append("likelihood that of normal noise with these weights.")
+    notes.append("sigma: noise SD (of an observation of weight 1). Intervals: pointwise, Bayesian (credible).")
+    return notes

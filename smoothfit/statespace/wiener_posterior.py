@@ -27,8 +27,8 @@ from ..results.offsets import Offset, Stretch, offsets_of, scores_of
 from ..results.protocols import Change
 from .functionals import CurveFunctionals
 from .markov_posterior import MarkovPosterior
-from .online import Kind, Nodes, Source
 from .online_wiener import Setting, WienerOnline
+from .source import Kind, Nodes, Source
 from .specification import Specification
 from .spline import Pieces
 from .units import noise_sds

@@ -3,8 +3,7 @@
     A(L) y = B(L) u + c + C(L) e,   C(L) = 1 + c_1 L + ... + c_m L^m
 
 measurement noise adds A(L) e, a moving average of order m, to process noise, one of order m - 1: together an ARMAX
-equation whose
-A, B and c are functions of the continuous-time parameters theta, and whose C is the spectral factor of
+equation whose A, B and c are functions of the continuous-time parameters theta, and whose C is the spectral factor of
 
     gamma(z) = v n(z) Q n(1/z)' / p_0 + (1 - v) A(z) A(1/z) / |A|^2,    0 <= v <= 1 the fraction of process noise,
 
