@@ -78,7 +78,7 @@ class Dense:
     Functionals are (X_f, [C_i], [V_i]): their trend, covariances (n_f, n) with the observations and among themselves (n_f, n_f).
     """
 
-    has_slow_prior = False
+    has_slow_prior, is_linear = False, True
 
     def __init__(self, y, X, kernels, fixed=None, relative=True, lower=-25.0, upper=25.0):
         self.y, self.X, self.kernels, self.relative = np.asarray(y, float), X, kernels, relative

@@ -215,6 +215,11 @@ class EquationEngine:
         return np.arange(self.n_system + len(self.free)) >= self.n_system
 
     @property
+    def is_linear(self) -> bool:
+        """It is not: coefficients are estimated, too."""
+        return False
+
+    @property
     def has_slow_prior(self) -> bool:
         """It has not: coefficients are estimated, too."""
         return False

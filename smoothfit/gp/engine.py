@@ -83,6 +83,11 @@ class DenseEngine(Sized):
         return self.parameters.bounds(self.rows)[1][self._searched]
 
     @property
+    def is_linear(self) -> bool:
+        """It is not: length scales have Jeffreys' prior, too."""
+        return False
+
+    @property
     def has_slow_prior(self) -> bool:
         """Of many observations: a matrix takes a multiple of the time of a likelihood."""
         return len(self.rows) >= MANY

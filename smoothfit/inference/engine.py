@@ -86,6 +86,10 @@ class Likelihood(Protocol):
         """Whether each entry of theta has Jeffreys' prior by `information`, given those that have not (p,)."""
 
     @property
+    def is_linear(self) -> bool:
+        """Whether the variances of observations are linear in powers of each exp(theta_i)."""
+
+    @property
     def has_slow_prior(self) -> bool:
         """Whether an information matrix costs many passes, and those of all theta vary slowly: see `interpolated`."""
 
@@ -130,6 +134,11 @@ class Sized:
     def is_size(self) -> npt.NDArray[np.bool_]:
         """All (p,)."""
         return np.ones(len(self.names), np.bool_)
+
+    @property
+    def is_linear(self) -> bool:
+        """It is."""
+        return True
 
     @property
     def has_slow_prior(self) -> bool:

@@ -402,6 +402,11 @@ class SensorEngine:
         return np.arange(len(self.names)) < len(self.at_estimate.names)
 
     @property
+    def is_linear(self) -> bool:
+        """It is not: scales and lags are estimated, too."""
+        return False
+
+    @property
     def has_slow_prior(self) -> bool:
         """It has not: the matrices cost little."""
         return False

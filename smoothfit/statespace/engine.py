@@ -266,6 +266,11 @@ class StateSpaceEngine(ABC):
         return self.powers[self._places] > 0
 
     @property
+    def is_linear(self) -> bool:
+        """Whether all are sizes."""
+        return bool(self.is_size.all())
+
+    @property
     def has_slow_prior(self) -> bool:
         """It has not: the matrices cost little."""
         return False

@@ -8,7 +8,7 @@ from scipy import stats
 from smoothfit.errors import IntegrationWarning
 from smoothfit.inference import marginal
 from smoothfit.inference.engine import Expansion, Moments, Terms, information_of_scales
-from smoothfit.inference.marginal import HyperparameterPosterior, at_estimate, integrate, is_narrow, log_density, log_prior
+from smoothfit.inference.marginal import HyperparameterPosterior, about, at_estimate, integrate, is_narrow, log_density, log_prior
 from smoothfit.results.mixtures import critical_value, mixture
 
 CURVES = {"sine": lambda x: np.sqrt(2) * np.sin(2 * np.pi * x), "constant": np.zeros_like, "kink": lambda x: 4 * abs(x - 0.4)}
@@ -110,7 +110,7 @@ class Effects:
     """Independent effects with known variances l_i exp(theta) and observations with noise of unknown variance, without trend."""
 
     names, lower, upper, relative = ("ratio",), np.array([-20.0]), np.array([20.0]), True
-    has_slow_prior = False
+    has_slow_prior, is_linear = False, True
 
     def __init__(self, y, sizes):
         self.y, self.sizes, self.count = y, sizes, len(y)
@@ -168,8 +168,22 @@ def test_one_node_is_enough_where_the_density_is_narrow(monkeypatch):
 
 def test_one_node_is_not_enough_with_few_observations():
     engine = effects(100)
-    assert not is_narrow(engine, maximum(engine))
-    assert not is_narrow(effects(3000), np.array([-20.0]))
+    theta_hat = maximum(engine)
+    assert not is_narrow(engine, theta_hat, about(engine, theta_hat)[1])
+    assert not is_narrow(effects(3000), np.array([-20.0]), np.array([[1e9]]))
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_curvature_by_differences_is_exact_to_a_thousandth(dense_engine, relative):
+    engine, _ = of_values_and_slopes(dense_engine, relative)
+    theta = np.array([3.0, -1.0])
+    (log_det, sse), (value, curvature) = engine.terms(theta[None], order=2), about(engine, theta)
+    exact = log_det.hessian[0] + sse.hessian[0]
+    if relative:
+        of_log = sse.hessian[0] / sse.value - np.outer(sse.gradient[0], sse.gradient[0]) / sse.value**2
+        exact = log_det.hessian[0] + engine.count * of_log
+    assert value == pytest.approx(sse.value[0], rel=1e-12)
+    assert curvature == pytest.approx(exact, abs=1e-3 * np.abs(exact).max())
 
 
 def test_without_parameters_intervals_are_those_of_the_only_node(dense_engine, wiener_curve):
