@@ -46,10 +46,16 @@ def noisy():
     return y, t, u, sf.DerivativeRegression(y, t, u, delay="estimate").fit()
 
 
-def test_a_normal_interval_is_that_of_the_profile_likelihood():
+@pytest.fixture(scope="module")
+def normal():
+    """A sample whose observations are those that every delay leaves which is tried, and its fit with normal intervals."""
     y, t, u = plant(17.0)
-    y[:24] = np.nan  # what every delay that is tried leaves
-    fitted = sf.DerivativeRegression(y, t, u, delay=(10.0, 24.0)).fit("output_error")
+    y[:24] = np.nan
+    return y, t, u, sf.DerivativeRegression(y, t, u, delay=(10.0, 24.0)).fit("output_error")
+
+
+def test_a_normal_interval_is_that_of_the_profile_likelihood(normal):
+    y, t, u, fitted = normal
     low, high = fitted.delay.conf_int()
     assert low < 17.0 < high < low + 6
     assert fitted.delay.se == pytest.approx((high - low) / 3.92, rel=0.3)
@@ -73,19 +79,28 @@ def test_errors_of_the_delay_enter_those_of_the_coefficients(noisy):
     assert (float(given.delay), given.delay.se, given.delay.conf_int()) == (float(fitted.delay), 0.0, (float(fitted.delay),) * 2)
 
 
-@pytest.fixture(scope="module")
-def integrated():
-    """A short noisy sample, its fit, and fits at delays over the same observations with their normalised integrals."""
+def over_delays(**options):
+    """The fit of a short noisy sample, and fits at delays over the same observations with their normalised integrals."""
     y, t, u = plant(6.0, n=160, seed=3)
     kept = np.where(t >= 15, y, np.nan)  # what every delay that is tried leaves
-    fitted = sf.DerivativeRegression(kept, t, u, delay=(0.0, 15.0)).fit()
+    fitted = sf.DerivativeRegression(kept, t, u, delay=(0.0, 15.0), **options).fit()
     delays = np.linspace(*fitted._fit.delay.law.at[[0, -1]], 11)
-    fits = [sf.DerivativeRegression(kept, t, u, delay=d).fit() for d in delays]
+    fits = [sf.DerivativeRegression(kept, t, u, delay=d, **options).fit() for d in delays]
+    likely = np.array([one.llf for one in fits]) > max(one.llf for one in fits) - 5  # others cost an integral and weigh nothing
+    fits = [one for one, kept in zip(fits, likely, strict=True) if kept]
     logs = np.array([one._posterior.found.log_integral for one in fits])
-    heights = logs - logs.max()
-    matter = heights > -5
-    weights = np.exp(heights[matter])
-    return fitted, delays[matter], [one for one, kept in zip(fits, matter, strict=True) if kept], weights / weights.sum()
+    weights = np.exp(logs - logs.max())
+    return fitted, delays[likely], fits, weights / weights.sum()
+
+
+@pytest.fixture(scope="module")
+def integrated():
+    return over_delays()
+
+
+@pytest.fixture(scope="module")
+def known_noises():
+    return over_delays(fixed={"sigma": 0.1, "q": 1e-5})  # few nodes
 
 
 def test_intervals_are_those_of_the_mixture_over_delays(integrated):
@@ -113,8 +128,8 @@ def test_draws_have_the_delays_and_coefficients_of_the_mixture(integrated):
     assert low < 150 < high
 
 
-def test_forecasts_integrate_the_delay(integrated):
-    fitted, _, fits, weights = integrated
+def test_forecasts_integrate_the_delay(known_noises):
+    fitted, _, fits, weights = known_noises
     t = fitted.model.sample.t[-1] + np.array([1.0, 5.0, 12.0])
     frame = fitted.forecast(t, [2.0, 2.0, 2.0])
     frames = [one.forecast(t, [2.0, 2.0, 2.0]) for one in fits]
@@ -127,10 +142,8 @@ def test_forecasts_integrate_the_delay(integrated):
     np.testing.assert_allclose(np.quantile(drawn, [0.025, 0.975], axis=0).T, ends, atol=0.2 * drawn.std(axis=0).max())
 
 
-def test_normal_intervals_have_the_delay_to_first_order():
-    y, t, u = plant(17.0)
-    y[:22] = np.nan  # on the same observations
-    fitted = sf.DerivativeRegression(y, t, u, delay=(12.0, 22.0)).fit("output_error")
+def test_normal_intervals_have_the_delay_to_first_order(normal):
+    y, t, u, fitted = normal
     at, se, ahead = float(fitted.delay), fitted.delay.se, t[-1] + np.arange(1.0, 30.0, 7.0)
     given, early, late = (sf.DerivativeRegression(y, t, u, delay=at + k * se / 2).fit("output_error") for k in (0, -1, 1))
     inputs = np.full(len(ahead), 3.0)
@@ -189,9 +202,8 @@ def test_a_delay_beside_the_best_one_may_have_no_fit(monkeypatch):
     assert point.value <= min(profile.at(5.0).value, profile.at(8.0).value)
 
 
-def test_everything_else_is_that_of_the_estimated_delay():
-    y, t, u = plant(17.0)
-    fitted = sf.DerivativeRegression(y, t, u, delay=(12.0, 22.0)).fit("output_error")
+def test_everything_else_is_that_of_the_estimated_delay(normal):
+    _, t, u, fitted = normal
     ahead = t[-1] + np.arange(1.0, 30)
     assert fitted.model.sample.delay == float(fitted.delay)
     np.testing.assert_allclose(fitted.forecast(ahead, np.full(29, u[-1]))["mean"], fitted.predict(ahead), atol=1e-8)
