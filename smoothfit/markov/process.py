@@ -218,6 +218,11 @@ class Prior(ABC):
         return ()
 
     @property
+    def grid(self) -> float | None:
+        """Step of x from the first one, at whose multiples alone the curve has values; None if it has them anywhere."""
+        return None
+
+    @property
     def level(self) -> FloatArray | None:
         """State of a constant curve of value one that the start leaves free; None if there is none."""
         return None
@@ -376,6 +381,11 @@ class Sum(Prior):
             for name, term in zip(self.names, self.terms, strict=True)
             for p in term.hyperparameters
         )
+
+    @property
+    def grid(self) -> float | None:
+        """The longest step of a term that has values at whole steps alone."""
+        return max((term.grid for term in self.terms if term.grid is not None), default=None)
 
     @property
     def level(self) -> FloatArray | None:

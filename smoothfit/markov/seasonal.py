@@ -292,6 +292,11 @@ class DummySeasonal(Prior):
         return 0
 
     @property
+    def grid(self) -> float:
+        """The step, period / seasons."""
+        return self.period / self.seasons
+
+    @property
     def hyperparameters(self) -> tuple[Hyperparameter, ...]:
         """The intensity q of the change from one period to the next."""
         return (Hyperparameter("q", INTENSITY, -1, 2, self.q),)
@@ -306,7 +311,7 @@ class DummySeasonal(Prior):
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Powers of one step, which returns after a period."""
-        step = self.period / self.seasons / x_unit
+        step = self.grid / x_unit
         if integral:
             raise SpecificationError(f"{self!r} has values at whole steps alone, and no integral; use Seasonal, which has one")
         counts = np.round(dt / step)

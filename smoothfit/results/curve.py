@@ -324,7 +324,7 @@ class CurveResults(CurveDiagnostics):
         -------
         pandas.DataFrame
             One row for each crossing of the posterior mean within the range of the observations, or of a spline regression within
-            the domain of its basis: ``x``; ``se`` by the delta method, sd f^(deriv) over the size of f^(deriv + 1), in units of x;
+            the domain of its basis: ``x``; ``se`` by the delta method, sd f^(deriv) over the slope of its mean, in units of x;
             ``ci_lower``, ``ci_upper``; ``direction``, 1 upward and -1 downward.
 
         Notes
@@ -354,12 +354,17 @@ class CurveResults(CurveDiagnostics):
     def _as_curve(self) -> Posterior:
         """What crossings and pictures take of the curve."""
         found = self._moments, self._prediction, self._mean_crossings
-        return Posterior(self.observations, self.highest_derivative, self._range, *found)
+        return Posterior(self.observations, self.highest_derivative, self._range, self._step, *found)
 
     @property
     def _range(self) -> tuple[float, ...]:
         """Ends of the range in which crossings are found, as numbers, if it is wider than that of the observations."""
         return ()
+
+    @property
+    def _step(self) -> float | None:
+        """Step of x from the first one, at whose multiples alone the curve has values; None if it has them anywhere."""
+        return None
 
     def _mean_crossings(self, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
         """Where the mean of f^(deriv) has a value, as numbers, and its slopes there."""

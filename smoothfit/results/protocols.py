@@ -29,6 +29,8 @@ class Posterior(NamedTuple):
     ----------
     range : tuple of float
         Ends of the range in which crossings are found, if it is wider than that of the observations.
+    step : float or None
+        Of x from the first one, at whose multiples alone the curve has values.
     moments, predict, mean_crossings
         By points and deriv means and variances, or a prediction; by deriv and a value where the mean has it, and its slopes there.
     """
@@ -36,6 +38,7 @@ class Posterior(NamedTuple):
     observations: Observations
     highest_derivative: int
     range: tuple[float, ...]
+    step: float | None
     moments: Callable[[Points, int], tuple[FloatArray, FloatArray]]
     predict: Callable[[Points, Any, int], CurvePrediction]
     mean_crossings: Callable[[int, float], tuple[FloatArray, FloatArray]]

@@ -246,14 +246,19 @@ class SmoothingSplineResults(Additive):
         posterior = self.fitted.posterior
         if not (posterior.no_spline or posterior.is_periodic):
             return super()._mean_crossings(deriv, value)
-        if deriv >= self.highest_derivative:
+        if self._step is not None:
             raise SpecificationError(
-                f"deriv is {deriv}: curves of this prior have no derivative of order {deriv + 1}, which the error of a crossing "
-                "needs"
+                f"this curve has values at multiples of {self._step:g} from the first x alone, and no crossings between them; "
+                "compare predict() at these, or use the prior Seasonal, which has values at any x"
             )
         from ..results.critical import crossings_on_grid
 
         return crossings_on_grid(self._as_curve, deriv, value)
+
+    @property
+    def _step(self) -> float | None:
+        specification = self.model.specification
+        return None if specification is None else specification.prior.grid
 
     def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
         law = self._law(CurveFunctionals(points, (deriv,)))

@@ -59,7 +59,7 @@ def _state_units(component: Prior, x_unit: float, size: float, scaled: FloatArra
     ours, theirs = component.readout(0, x_unit), component.readout(0, 1.0)
     units = np.full(component.dim, np.nan)
     units[theirs != 0] = size * ours[theirs != 0] / theirs[theirs != 0]
-    for step in STEPS:
+    for step in STEPS if component.grid is None else (component.grid / x_unit,):
         if not np.isnan(units).any():
             break
         T = component.matrices(np.array([step]), scaled, x_unit, False)[0][0]

@@ -135,6 +135,21 @@ def test_the_local_level_of_the_nile_is_that_of_structts(gaps, level, noise):
     np.testing.assert_allclose([res.params["q"], res.sigma["y"] ** 2], [level, noise], rtol=0, atol=1.001 * last_digit)
 
 
+def test_a_pattern_on_a_grid_is_drawn_on_it_and_has_no_crossings(gas):
+    """Its diffuse likelihood, which counts no 2 pi for the five diffuse states, is that of statsmodels in any unit of x."""
+    res = fitted(gas, pri.LocalLinearTrend(step=1.0) + pri.DummySeasonal(4, 4))
+    np.testing.assert_array_equal(res.plot().lines[0].get_xdata(), np.arange(108.0))
+    with pytest.raises(SpecificationError, match=r"multiples of 1 from the first x alone.*use the prior Seasonal"):
+        res.roots()
+    mine = [res.sigma["y"] ** 2, *res.params.iloc[1:]]
+    theirs = unobserved(gas, level="local linear trend", seasonal=4).loglike(mine) + 2.5 * np.log(2 * np.pi)
+    assert res.llf_diffuse == pytest.approx(theirs, abs=2e-5)
+    model = sf.SmoothingSpline(
+        sf.observe(1960 + np.arange(108.0) / 4, gas), prior=pri.LocalLinearTrend(step=0.25) + pri.DummySeasonal(1, 4)
+    )
+    assert model.fit().llf_diffuse == pytest.approx(theirs - np.log(0.25), abs=2e-5)  # the unit of the slope
+
+
 def test_structts_starts_a_seasonal_model_from_one_number(gas):
     """What R prints for ``StructTS(log10(UKgas), "BSM")`` is the optimum of a start in which all states have the same value.
 
