@@ -293,7 +293,7 @@ class DummySeasonal(Prior):
 
     @property
     def grid(self) -> float:
-        """The step, period / seasons."""
+        """The step from the first x, period / seasons."""
         return self.period / self.seasons
 
     @property

@@ -222,6 +222,11 @@ class Additive(Estimated):
         axes[-1].set_xlabel(x_label(abscissa, x_name))
         return axes
 
+    @property
+    def _step(self) -> float | None:
+        specification = self.model.specification
+        return None if specification is None else specification.prior.grid
+
     # One part, and all of them ----------------------------------------------------------------------------------------
 
     def _parts(self, deriv: int) -> list[str]:

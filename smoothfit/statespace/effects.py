@@ -20,15 +20,24 @@ from .periodic import distances
 
 @dataclass(frozen=True, eq=False)
 class RegressedPoints(Points):
-    """Points with the scaled regressors (n, k) of observations there, perhaps of a series with an unknown bias, scale or lag."""
+    """Points with the scaled regressors (n, k) of observations there, perhaps of a series with an unknown bias, scale or lag.
+
+    `has_noise` adds the noise process of the series.
+    """
 
     regressors: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     series: str | None = None
+    has_noise: bool = False
 
     def take(self, index: Any) -> RegressedPoints:
         """Return some of the points, chosen as entries of an array are."""
         fine = None if self.fine is None else self.fine[index]
-        return RegressedPoints(self.coarse[index], fine, self.regressors[index], self.series)
+        return RegressedPoints(self.coarse[index], fine, self.regressors[index], self.series, self.has_noise)
+
+
+def goes_on(points: Points) -> bool:
+    """Whether points are of observations whose noise process goes on from that of the fit."""
+    return isinstance(points, RegressedPoints) and points.has_noise
 
 
 def regressor_table(regressors: Any) -> dict[str, Any]:

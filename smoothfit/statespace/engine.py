@@ -283,9 +283,12 @@ class StateSpaceEngine(ABC):
         asked = posteriors[0].question(functionals)
         return Moments(*(np.array(part) for part in zip(*(one.answer(asked) for one in posteriors), strict=True)))
 
-    def noise_sds(self, theta: FloatArray, name: str) -> FloatArray:
-        """SDs (L,) of the noise of new observations of a series, of weight one, at theta (L, p), in the user's units."""
-        return np.array([self.at(point).noise_sd_of(name) for point in theta])
+    def noise_sds(self, theta: FloatArray, name: str, *, process: bool = True) -> FloatArray:
+        """SDs (L,) of the noise of new observations of a series, of weight one, at theta (L, p), in the user's units.
+
+        With that of the noise process of the series, or alone.
+        """
+        return np.array([self.at(point).noise_sd_of(name, process=process) for point in theta])
 
     def draws(self, theta: FloatArray, functionals: CurveFunctionals) -> PointDraws:
         """What draws functionals about their means at one theta (p,), in the user's units: rng, size -> (size, n)."""

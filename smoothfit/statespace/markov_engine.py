@@ -214,8 +214,9 @@ class MarkovEngine(StateSpaceEngine):
         answers = [one.answer(one.question(functionals)) for one in posteriors]
         return Moments(*(np.array(part) for part in zip(*answers, strict=True)))
 
-    def noise_sds(self, theta: FloatArray, name: str) -> FloatArray:
+    def noise_sds(self, theta: FloatArray, name: str, *, process: bool = True) -> FloatArray:
         """SDs (L,) of the noise of new observations of a series, of weight one, at theta (L, p), in the user's units."""
         if self.specification.unknowns:
-            return super().noise_sds(theta, name)
-        return noise_sds_of_many(self.specification, self.specification.observations[name], *self._numbers(theta))
+            return super().noise_sds(theta, name, process=process)
+        reading = self.specification.observations[name]
+        return noise_sds_of_many(self.specification, reading, *self._numbers(theta), process=process)

@@ -53,12 +53,14 @@ class Question(NamedTuple):
         return found[0] * self.units, found[1] * self.units**2
 
 
-def noise_sds_of_many(model: Specification, reading: Readings, hyper: FloatArray, variance: FloatArray) -> FloatArray:
+def noise_sds_of_many(
+    model: Specification, reading: Readings, hyper: FloatArray, variance: FloatArray, *, process: bool = True
+) -> FloatArray:
     """`MarkovPosterior.noise_sd_of` of a series at hyperparameters (L, P) and variances (L, G): (L,)."""
     name, unit = reading.name, model.unit_of(reading)
     own = float(np.mean((reading.sd / unit) ** 2)) if reading.sd is not None else variance[:, model.unknown.index(name)]
     found = own + np.full(len(hyper), np.mean(model.rounding_of(reading)))
-    if name in model.noise:
+    if process and name in model.noise:
         row = model.process_row(0, None, name) - model.process_row(0)
         found += [float(row @ model.processes.start(values).covariance @ row) for values in hyper]
     return np.asarray(np.sqrt(found) * unit)
@@ -298,13 +300,15 @@ class MarkovPosterior(ObservedPosterior):
         """Series that show something else than the curve: with an unknown bias, scale or lag, or a response time."""
         return tuple(reading.name for reading in self.observations.readings if reading.has_bias or reading.is_filtered)
 
-    def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:
-        """Points with values of some regressors, others being zero, and with the bias of a series."""
-        return RegressedPoints(points.coarse, points.fine, self.specification.columns(len(points.coarse), known, name), name)
+    def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None, *, has_noise: bool = False) -> Points:
+        """Points with values of some regressors, others being zero, and with the bias of a series, or its noise process."""
+        columns = self.specification.columns(len(points.coarse), known, name)
+        return RegressedPoints(points.coarse, points.fine, columns, name, has_noise)
 
-    def noise_sd_of(self, name: str) -> float:
+    def noise_sd_of(self, name: str, *, process: bool = True) -> float:
         """Of a new observation of weight one: its independent noise, its rounding and the spread of its noise process."""
-        return float(noise_sds_of_many(self.specification, self.observations[name], self.hyper[None], self.variance[None])[0])
+        here = self.hyper[None], self.variance[None]
+        return float(noise_sds_of_many(self.specification, self.observations[name], *here, process=process)[0])
 
     def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> StructuralOnline:
         """A curve that goes on with new observations; `df` and the model as `described` are what it shows."""

@@ -26,10 +26,11 @@ from ..results.mixtures import Mixture
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .components import Additive
-from .effects import future_columns
+from .effects import future_columns, goes_on
 from .estimation import Optimum
 from .fit import Fit
 from .fitting import Variances
+from .forecasting import Forecasting
 from .functionals import CurveFunctionals
 from .growing import growth_factor
 from .source import Nodes
@@ -44,7 +45,7 @@ Draws = Callable[[np.random.Generator, int, IntArray], FloatArray]
 
 
 @entry_point
-class SmoothingSplineResults(Additive):
+class SmoothingSplineResults(Additive, Forecasting):
     """A fitted smoothing spline or structural model; made by `SmoothingSpline.fit`.
 
     Attributes
@@ -138,8 +139,11 @@ class SmoothingSplineResults(Additive):
             nodes = Nodes(kept, [engine.at(theta) for theta in kept.theta])
         return self.fitted.posterior.online(lag, self.df_interval, self.fitted.described, nodes)
 
-    def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
-        """Points with the regressors of observations there, if these are given and observations of f^(deriv) depend on them."""
+    def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None, *, go_on: bool = False) -> Points:
+        """Points with the regressors of observations there, if these are given and observations of f^(deriv) depend on them.
+
+        With the noise process of the series `name` if these `go_on` from the observations.
+        """
         points, posterior = super()._points(asked, deriv), self.fitted.posterior
         depends = posterior.dependents(deriv, name)
         biased = name if name in posterior.biased else None
@@ -147,10 +151,15 @@ class SmoothingSplineResults(Additive):
             what = f"no observation of {derivative_label(deriv)} depends on them" if posterior.regressors else "the model has none"
             raise SpecificationError(f"regressors are given, but {what}; leave them out")
         is_alone = not depends or (regressors is None and asked.table is None)
-        if is_alone and biased is None:
+        spec = self.model.specification
+        has_noise = go_on and spec is not None and name in spec.noise
+        if is_alone and biased is None and not has_noise:
             return points
         known = {} if is_alone else future_columns(depends, posterior.regressors, regressors, asked, len(points.coarse))
-        return posterior.regressed(points, known, biased)
+        return posterior.regressed(points, known, name if has_noise else biased, has_noise=has_noise)
+
+    def _going_on(self, asked: Asked, deriv: int, regressors: Any, name: str) -> Points:
+        return self._points(asked, deriv, regressors, name, go_on=True)
 
     # The curve --------------------------------------------------------------------------------------------------------
 
@@ -255,17 +264,12 @@ class SmoothingSplineResults(Additive):
 
         return crossings_on_grid(self._as_curve, deriv, value)
 
-    @property
-    def _step(self) -> float | None:
-        specification = self.model.specification
-        return None if specification is None else specification.prior.grid
-
     def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
         law = self._law(CurveFunctionals(points, (deriv,)))
         if law is None or noise is None:
             return law, None
         posterior, engine = self.parameter_posterior, cast(Any, self.engine)
-        variances = engine.noise_sds(posterior.theta, noise) ** 2
+        variances = engine.noise_sds(posterior.theta, noise, process=not goes_on(points)) ** 2
         power = self.observations[noise].noise_growth
         if power is not None:
             variances = variances[:, None] * growth_factor(law.expectation, law.variance, power) ** 2
@@ -275,6 +279,8 @@ class SmoothingSplineResults(Additive):
     def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
         """Predict at points; the noise of a new observation may grow with the curve."""
         found = super()._prediction(points, x, deriv, noise)
+        if noise is not None and goes_on(points):
+            found = replace(found, noise_sd=self.fitted.posterior.noise_sd_of(noise, process=False))
         power = None if noise is None else self.observations[noise].noise_growth
         if power is None:
             return found

@@ -271,7 +271,7 @@ class Specification(Terms):
         if self.period is None:
             return x
         within = self.phases.folded(x)
-        return RegressedPoints(within, None, x.regressors) if isinstance(x, RegressedPoints) else Points(within)
+        return replace(x, coarse=within, fine=None)
 
     @cached_property
     def _close(self) -> Points | None:
@@ -354,7 +354,9 @@ class Specification(Terms):
             process[:] = self.process_row(max(deriv, 0), component)
         effects = np.zeros((n, len(self.effects)))
         if isinstance(end, RegressedPoints):
-            if end.series is not None and component is None:
+            if end.has_noise:
+                process[:] = self.process_row(max(deriv, 0), None, end.series)
+            elif end.series is not None and component is None:
                 process[:, : self.prior.dim] = self.prior.shown(end.series, max(deriv, 0), self.scale.x_unit)
             self._add_regressors(end.regressors * (self.scale.y_unit / self.scale.of(deriv)), process, effects)
         if self._changes:

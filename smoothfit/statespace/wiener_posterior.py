@@ -254,8 +254,8 @@ class WienerPosterior:
         np.maximum.at(multiplicity, rows.node_of_row, rows.deriv.astype(np.int64) + 1)
         return self._pieces.spline(multiplicity)
 
-    def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None) -> Points:
-        """Points with values of regressors, of which there are none."""
+    def regressed(self, points: Points, known: Mapping[str, FloatArray], name: str | None, *, has_noise: bool = False) -> Points:
+        """Points with values of regressors, of which there are none, and without a noise process."""
         return points
 
     def regressor(self, name: str) -> FloatArray:
@@ -305,8 +305,8 @@ class WienerPosterior:
         rows = self.rows
         return rows.in_given_order(self._noise_ratio * rows.scale.units(self.order)[rows.deriv] ** 2)
 
-    def noise_sd_of(self, name: str) -> float:
-        """Of a new observation of weight one of a series."""
+    def noise_sd_of(self, name: str, *, process: bool = True) -> float:
+        """Of a new observation of weight one of a series, which has no noise process."""
         return next(sd for label, sd, _ in self.noise_sds if label == name)
 
     @property

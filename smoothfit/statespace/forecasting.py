@@ -1,0 +1,108 @@
+"""Forecasts of new observations beyond the last one, in which noise processes go on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._entry import entry_point
+from .._validation import check_order
+from ..errors import DataError, SpecificationError
+from ..observations import Observations
+from ..observations.abscissa import Asked, Points, join
+from .estimates import Estimated
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_STEPS = 10**6
+UNEVEN = 1e-6  # of a step: what rounding makes of even ones
+
+
+@entry_point
+class Forecasting(Estimated):
+    """What is expected after the last observation."""
+
+    def forecast(self, x: Any, name: str | None = None, *, regressors: Any = None, alpha: float = 0.05) -> pd.DataFrame:
+        """Forecasts of new observations after the last one.
+
+        Parameters
+        ----------
+        x : int, array_like, or data frame
+            A number of steps, if the x of the observations have a common step or are dates with a frequency that pandas finds,
+            such as months or business days; or x after the last one. A data frame brings x and the regressors, by name.
+        name : str, optional
+            Series that is forecast; by default the first, if possible one that observes f itself.
+        regressors : mapping from str to array_like, shape (n,), or data frame, optional
+            Values of the regressors at these x, on which the observations depend.
+        alpha : float
+            Intervals have level 1 - alpha.
+
+        Returns
+        -------
+        pandas.DataFrame
+            By x: ``mean`` and ``mean_se`` of what the series observes but for its independent noise, with intervals, and
+            ``obs_ci_lower`` and ``obs_ci_upper`` of new observations. It is `get_prediction`, but for a noise process: here it goes
+            on from its last values, there it is that of another run.
+
+        Raises
+        ------
+        DataError
+            An x is not after the last observation, or the observations have no common step.
+        SpecificationError
+            Values of the regressors are missing.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.arange(40.0)
+        >>> y = np.tile([0.0, 1.0, 0.0, -1.0], 10) + 0.02 * np.random.default_rng(0).standard_normal(40)
+        >>> prior = sf.priors.IntegratedWiener(1) + sf.priors.Seasonal(4, q=0)
+        >>> sf.SmoothingSpline(sf.observe(x, y), prior=prior).fit().forecast(4)["mean"].round(1).to_dict()
+        {40.0: 0.0, 41.0: 1.0, 42.0: 0.0, 43.0: -1.0}
+        """
+        observations, posterior = self.observations, self.fitted.posterior
+        name = min(observations.readings, key=lambda one: one.deriv != 0).name if name is None else name
+        deriv = observations[name].deriv if name in observations.names else 0
+        self._noise_name(deriv, name)
+        asked = observations.abscissa.asked(ahead(observations, x) if isinstance(x, (int, np.integer)) else x)
+        numbers, last = observations.abscissa.to_numbers(asked.array.ravel()), float(observations.places.max())
+        if (numbers <= last).any():
+            i, label = int(np.argmax(numbers <= last)), observations.abscissa.label_of_number
+            raise DataError(
+                f"x[{i}] is {label(numbers[i])}, and the last observation is at {label(last)}; forecasts are of x after it, "
+                "get_prediction() is of any x"
+            )
+        depends = posterior.dependents(deriv, name)
+        if depends and regressors is None and asked.table is None:
+            raise SpecificationError(
+                f"observations of {name!r} depend on {', '.join(depends)}; pass future values, regressors={{{depends[0]!r}: ...}}"
+            )
+        points = self._going_on(asked, deriv, regressors, name)
+        prediction = self._prediction(points, asked.shown, deriv, name)
+        return replace(prediction, library=asked.library or self.library).summary_frame(alpha)
+
+    @abstractmethod
+    def _going_on(self, asked: Asked, deriv: int, regressors: Any, name: str) -> Points:
+        """Points of observations of a series whose noise process goes on from those of the fit."""
+
+
+def ahead(observations: Observations, steps: Any) -> Any:
+    """The next x after the last one, by the frequency of dates or the common step of the observations."""
+    import pandas as pd
+
+    count, abscissa = check_order(steps, "x", 1, MOST_STEPS), observations.abscissa
+    x = np.unique(join([reading.x for reading in observations.readings], "x"))
+    if abscissa.kind == "datetime" and len(x) > 2:
+        times = pd.DatetimeIndex(abscissa.shown(x), freq="infer")
+        if times.freq is not None:
+            return pd.date_range(times[-1], periods=count + 1, freq=times.freq)[1:]
+    gaps = np.diff(x)  # exact, of times and integers
+    parts = gaps / gaps.min() if len(gaps) else np.zeros(0)
+    if not len(gaps) or (np.abs(parts - np.round(parts)) > UNEVEN).any():
+        raise DataError(f"x is {count} steps, but the {len(x)} x of the observations have no common step; pass x itself")
+    step = (x[-1] - x[0]) / round(float(np.round(parts).sum())) if x.dtype.kind == "f" else gaps.min()
+    return abscissa.shown(x[-1] + step * np.arange(1, count + 1))
