@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from .._entry import entry_point
 from .._frames import framed
@@ -258,6 +259,36 @@ class Intervals(CurveResults, Integrated):
         law, _ = self._laws_of(rows)
         value, se = float(rows.times(self._fit.coef)[0]), float(np.sqrt(self._fit.cov.variance(rows)[0]))
         return Estimate(value, se, self.df_interval, None if law is None else law.ends)
+
+    def integrate(self, lower: Any, upper: Any) -> Estimate:
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> total = res.integrate(0, 1)
+        >>> round(float(total), 6), round(total.se, 4)  # 0.1 / sqrt(11)
+        (1.0, 0.0302)
+        """
+        start, end = self._limits_of_integral(lower, upper)
+        return self._estimate_of(pack(self.basis.integral(start.coarse, end.coarse, sparse=True)))
+
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error and its interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> change = res.difference(0, 1)
+        >>> round(float(change), 6), round(change.se, 4)  # of a line: 0.1 / sqrt(1.1), the sum of (x - .5)^2 being 1.1
+        (2.0, 0.0953)
+        """
+        start, end = self._limits_of_integral(lower, upper)
+        return self._estimate_of(pack(csr_array(self.basis.design(end.coarse, 0) - self.basis.design(start.coarse, 0))))
 
     # Draws --------------------------------------------------------------------------------------------------------------------
 

@@ -17,8 +17,7 @@ from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from ..observations.abscissa import Abscissa, Points
-from ..results.prediction import CurvePrediction, Estimate
-from .band import pack
+from ..results.prediction import CurvePrediction
 from .bootstrap import CurveBootstrap, bootstrap, job_of
 from .constraints import Equals, Unimodal, limits_of
 from .fit import Fit
@@ -315,21 +314,6 @@ class SplineRegressionResults(NoiseResults):
         (array([0.03]), array([[0.941, 1.059]]))
         """
         return self._get_prediction(x, deriv, name, simultaneous, parameters)
-
-    def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 11)
-        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
-        >>> total = res.integrate(0, 1)
-        >>> round(float(total), 6), round(total.se, 4)  # 0.1 / sqrt(11)
-        (1.0, 0.0302)
-        """
-        start, end = self._limits_of_integral(lower, upper)
-        return self._estimate_of(pack(self.basis.integral(start.coarse, end.coarse, sparse=True)))
 
     def sample(
         self,

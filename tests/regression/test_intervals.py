@@ -417,3 +417,19 @@ def test_refused_arguments():
         fitted("SD unknown").get_prediction(AT, parameters="all")
     with pytest.raises(SpecificationError, match="parameters is 'estimated'"):
         fitted("SD unknown").sample(AT, parameters="estimated")
+
+
+def test_differences_are_those_of_the_smoothing_spline():
+    """Twenty knots a unit: the same curve, its differences and their integrated intervals, in both directions."""
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(0, 10, 60))
+    obs = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(60))
+    res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 10, 200), sf.DerivativePenalty(2)).fit()
+    exact = sf.SmoothingSpline(obs).fit()
+    for lower, upper in ((1.0, 4.0), (9.0, 2.5)):
+        change, expected = res.difference(lower, upper), exact.difference(lower, upper)
+        assert change == pytest.approx(expected, abs=1e-5)
+        assert change.se == pytest.approx(expected.se, rel=1e-5)
+        np.testing.assert_allclose(change.conf_int(), expected.conf_int(), atol=1e-5)
+    same = res.difference(3.0, 3.0)
+    assert (float(same), same.se) == (0.0, 0.0)
