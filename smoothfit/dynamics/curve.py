@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -18,7 +18,8 @@ from ..observations import Observations, observe
 from ..observations.abscissa import Points
 from ..results import CurvePrediction, CurveResults, Estimate
 from ..results.draws import BandDraws, Indices
-from ..results.mixtures import Mixture
+from ..results.later import Later
+from ..results.mixtures import Laws, ends_of
 from .engine import Outputs
 from .sample import Channel, Sample, with_times
 from .shifts import reaching
@@ -139,15 +140,13 @@ class DynamicsCurve(CurveResults):
         """Means and variances at nodes of a sample, which may be of integrals, with their equation."""
         return self.results.smoother.component(sample, at, deriv, self._output, equation)
 
-    def _laws_at(
-        self, sample: Sample, at: Any, deriv: int, channel: int | None = None, equation: Equation | None = None
-    ) -> tuple[Mixture | None, Mixture | None]:
+    def _laws_at(self, sample: Sample, at: Any, deriv: int, channel: int | None = None, equation: Equation | None = None) -> Laws:
         return self.results.smoother.laws(sample, at, deriv, self._output, channel, equation)
 
     def _moments(self, x: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
         return self._at(*self._asked(x), deriv)
 
-    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> Laws:
         return self._laws_at(*self._asked(points), deriv, self._unknown(noise))
 
     def _noise_sd(self, name: str) -> float:
@@ -353,8 +352,8 @@ class DynamicsCurve(CurveResults):
             channels=tuple(channels),
         )
         mean, variance = self._at(integrated, at[1:], 0, higher)
-        law, _ = self._laws_at(integrated, at[1:], 0, equation=higher)
-        return Estimate(mean[0], float(np.sqrt(variance[0])), ends=None if law is None else law.ends)
+        laws = Later(partial(self._laws_at, integrated, at[1:], 0, equation=higher))
+        return Estimate(mean[0], float(np.sqrt(variance[0])), ends=laws.then(ends_of))
 
     def summary(self, alpha: float = 0.05) -> Summary:
         """Return the table of the equation's fit.

@@ -13,6 +13,7 @@ from .._entry import entry_point
 from .._frames import labelled, library_of
 from .._validation import FloatArray, check_choice
 from ..results import CurvePrediction, Estimate
+from ..results.later import unchanged
 from ..results.prediction import PARAMETERS
 from .checks import Checks
 from .curve import DynamicsCurve
@@ -156,7 +157,7 @@ class DynamicsResults(Checks):
         [1.6 4.7 7.9]
         """
         self.model.equation.require_linear("a smoothed curve")
-        return DynamicsCurve(self, self._output_index(output), self._run_index(run))
+        return DynamicsCurve(unchanged(self), self._output_index(output), self._run_index(run))
 
     def sample(
         self,

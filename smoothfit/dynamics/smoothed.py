@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from .._frames import framed
 from .._validation import FloatArray, check_order
 from ..errors import SpecificationError
 from ..results import CurvePrediction
+from ..results.later import Later
 from .frames import times_of
 from .likelihood import StateSpace
 from .methods.kalman import innovations_of
@@ -40,7 +41,6 @@ class Smoothed(Transfer):
         readers = [i for i, c in enumerate(self.model.sample.channels) if c.output == output and c.deriv == deriv and not c.known]
         channel = readers[0] if readers else None
         mean, variance = self.smoother.component(sample, at, deriv, output)
-        law, law_obs = self.smoother.laws(sample, at, deriv, output, channel)
         return CurvePrediction(
             x=sample.abscissa.shown(sample.abscissa.restore(times)),
             deriv=deriv,
@@ -49,8 +49,7 @@ class Smoothed(Transfer):
             noise_sd=np.nan if channel is None else float(self.sigma.iloc[channel]),
             df=np.inf,
             x_name=sample.t_name,
-            law=law,
-            law_obs=law_obs,
+            laws=Later(partial(self.smoother.laws, sample, at, deriv, output, channel)),
         )
 
     @cached_property

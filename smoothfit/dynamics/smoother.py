@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._validation import FloatArray
-from ..results.mixtures import Mixture
+from ..results.mixtures import Laws
 from .engine import Outputs
 from .fit import Fit
 from .likelihood import StateSpace
@@ -80,7 +80,7 @@ class Smoother:
 
     def laws(
         self, sample: Sample, at: Any, deriv: int, output: int, channel: int | None = None, equation: Equation | None = None
-    ) -> tuple[Mixture | None, Mixture | None]:
+    ) -> Laws:
         """Laws of a derivative of an output at some nodes, and of observations there with the noise of a channel.
 
         `equation` is that of integrals of the outputs, if `sample` is of these.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .._entry import entry_point
+from .._entry import entry_point, warn
 from .._frames import framed
 from .._validation import FloatArray, frozen
 from ..errors import IntegrationWarning, NumericalError
@@ -139,10 +138,9 @@ class Hyperparameters(Results, Integrated):
             try:
                 return integrate(self.engine, self.theta_hat)
             except NumericalError as error:
-                warnings.warn(
+                warn(
                     f"intervals treat the hyperparameters as known: {error}; estimate the noise SD, or give a larger one",
                     IntegrationWarning,
-                    stacklevel=2,
                 )
         scale2 = float(self._fit.estimates.amplitude) ** 2 if self.use_t else 1.0
         theta, weight, scale = (frozen(part.copy()) for part in (self.theta_hat[None], np.ones(1), np.array([scale2])))

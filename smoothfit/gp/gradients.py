@@ -12,7 +12,8 @@ from .._frames import column_of, listed, table_of
 from .._validation import FloatArray, check_choice, check_finite, to_floats
 from ..errors import DataError, SpecificationError
 from ..observations.points import default_inputs, to_points
-from ..results.mixtures import Mixture
+from ..results.later import later
+from ..results.mixtures import Laws
 from ..results.prediction import PARAMETERS
 from .estimates import Hyperparameters
 from .points import VALUE
@@ -116,16 +117,13 @@ class Gradients(Hyperparameters):
         points = self._read(X)
         d = points.shape[1]
         entries, place = entries_of(order, d), placement(order, d)
-        law = self._law(Derivatives(points, entries))
-        if parameters == PARAMETERS[1] and law is not None:
+        if parameters == PARAMETERS[1] and len(points) and self._is_integrated:
             between, (mean, cov) = self._between_integrated, self._moments_integrated(points, entries)
         else:
             between, (mean, cov) = self._between, self._moments(points, entries)
         se = np.sqrt(np.maximum(np.diagonal(cov, axis1=1, axis2=2), 0.0))  # below zero is rounding
         shape = (len(points), *(d,) * order)
         names = self._noise_names(order, d)
-        if law is not None:
-            law = law.taken(placed(len(points), order, d))
         return PointPrediction(
             X=points,
             order=order,
@@ -136,15 +134,18 @@ class Gradients(Hyperparameters):
             df=self.df_interval,
             inputs=self.model.inputs,
             _between=partial(between_all, between),
-            law=law,
-            law_obs=None if law is None else self._with_noise(law, names, len(points)),
+            laws=later(self._laws_of_entries, points, order, names),
         )
 
-    def _with_noise(self, law: Mixture, names: Sequence[str | None], m: int) -> Mixture:
-        """Laws of new observations of the entries at m points, by name; NaN if this derivative is not observed."""
-        nodes = len(law.weights)
+    def _laws_of_entries(self, points: FloatArray, order: int, names: Sequence[str | None]) -> Laws:
+        """Laws of the entries of gradients or Hessians at points, and of new observations by name; NaN of what is not observed."""
+        m, d = points.shape
+        law = self._law(Derivatives(points, entries_of(order, d)))
+        if law is None:
+            return None, None
+        law, nodes = law.taken(placed(m, order, d)), len(law.weights)
         variances = [np.full(nodes, np.nan) if name is None else self._noise_variance(name) for name in names]
-        return law.with_noise(np.tile(np.column_stack(variances), (1, m)))
+        return law, law.with_noise(np.tile(np.column_stack(variances), (1, m)))
 
     def _noise_variance(self, name: str) -> FloatArray:
         """Noise variance of a series, for observations of weight 1, at each node (L,)."""

@@ -13,7 +13,8 @@ from .._entry import entry_point
 from .._html import html_of
 from .._validation import FloatArray, check_flag
 from ..observations.points import Orders
-from ..results.mixtures import Mixture, critical_value
+from ..results.later import Later
+from ..results.mixtures import Laws, Mixture, critical_value
 from ..results.prediction import ALPHA_BY_NAME, MOST_SHOWN
 from .terms import Axes
 
@@ -49,12 +50,8 @@ class PointPrediction:
         is not zero were estimated, else infinite.
     inputs : tuple of str
         Labels of the inputs.
-    law : Mixture or None
-        Posterior law of each entry at each point, in the order of `mean` flattened, with the hyperparameters integrated out. Its
-        quantiles are the intervals. None if no hyperparameter was integrated; the intervals are then mean +- a critical value of
-        Student's t times the standard error.
-    law_obs : Mixture or None
-        That of a new observation; NaN if this derivative is not observed.
+    laws : Later or None
+        Computes `law` and `law_obs`; see `smoothfit.results.CurvePrediction`.
 
     Examples
     --------
@@ -76,11 +73,24 @@ class PointPrediction:
     df: float
     inputs: tuple[str, ...]
     _between: Callable[[FloatArray, int], FloatArray]
-    law: Mixture | None = None
-    law_obs: Mixture | None = None
+    laws: Later[Laws] | None = None
 
     def __iter__(self) -> Iterator[FloatArray]:
         return iter((self.mean, self.covariance))
+
+    @property
+    def law(self) -> Mixture | None:
+        """Posterior law of each entry at each point, in the order of `mean` flattened, with the hyperparameters integrated out.
+
+        Its quantiles are the intervals. None if no hyperparameter was integrated; the intervals are then mean +- a critical value
+        of Student's t times the standard error.
+        """
+        return None if self.laws is None else self.laws.value[0]
+
+    @property
+    def law_obs(self) -> Mixture | None:
+        """Posterior law of a new observation of each entry; NaN if this derivative is not observed."""
+        return None if self.laws is None else self.laws.value[1]
 
     @cached_property
     def _joint(self) -> FloatArray:

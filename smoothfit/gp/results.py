@@ -17,6 +17,8 @@ from ..inference.engine import PointDraws
 from ..observations.points import Orders, check_orders, noise_name, partial_label
 from ..results import Estimate
 from ..results.draws import Indices, curve_draws, greatest_deviations
+from ..results.later import later
+from ..results.mixtures import Laws, ends_of
 from ..results.prediction import PARAMETERS, SurfacePrediction
 from .dense import DensePosterior
 from .gradients import Gradients
@@ -161,7 +163,6 @@ class GaussianProcessResults(Gradients):
         noise = noise_name(self.observations, orders, name)
         asked = Derivatives(points, [axes(orders)])
         mean, cov = self._moments(points, asked.entries)
-        law = self._law(asked)
         prediction = SurfacePrediction(
             x=frozen(points),
             deriv=orders,
@@ -169,8 +170,7 @@ class GaussianProcessResults(Gradients):
             var_pred_mean=np.maximum(cov[:, 0, 0], 0.0),  # below zero is rounding
             noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
-            law=law,
-            law_obs=None if law is None or noise is None else law.with_noise(self._noise_variance(noise)),
+            laws=later(self._laws, asked, noise),
             inputs=self.inputs,
             library=library_of(X) or self.library,
         )
@@ -181,6 +181,11 @@ class GaussianProcessResults(Gradients):
 
             prediction = replace(prediction, maxima=greatest_deviations(drawing, *prediction.shape))
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
+
+    def _laws(self, asked: Derivatives | Box, noise: str | None) -> Laws:
+        """Laws of a derivative at points or of an integral, and of new observations of a series."""
+        law = self._law(asked)
+        return law, None if law is None or noise is None else law.with_noise(self._noise_variance(noise))
 
     def _drawn(self, asked: Derivatives, integrated: bool) -> PointDraws:
         """What draws derivatives, with the hyperparameters drawn as well or at their estimates: rng, size -> (size, n)."""
@@ -288,9 +293,8 @@ class GaussianProcessResults(Gradients):
         box, rows = Box(np.minimum(start, end), np.maximum(start, end)), self.model.rows
         mean, variance = self._fit.posterior.over_box(*box.scaled(rows))
         unit, shift = box.units(rows)
-        law = self._law(box)
-        ends = None if law is None else law.ends
-        found = Estimate(mean * unit + shift, float(np.sqrt(max(variance, 0.0))) * unit, self.df_interval, ends)
+        laws = later(self._laws, box, None)
+        found = Estimate(mean * unit + shift, float(np.sqrt(max(variance, 0.0))) * unit, self.df_interval, laws.then(ends_of))
         turned: Estimate = float(np.prod(np.sign(end - start))) * found
         return turned
 

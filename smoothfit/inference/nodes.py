@@ -6,7 +6,6 @@ The methods are those of the docstring of `marginal`; what the density is of doe
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from .._entry import warn
 from .._validation import FloatArray
 from ..errors import IntegrationWarning, NumericalError
 
@@ -337,11 +337,10 @@ def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
             return found
         if len(lattice.values) > MOST_NODES:
             break
-    warnings.warn(
+    warn(
         f"the posterior of what is estimated is rough: {len(nodes)} nodes of a lattice represent it poorly; "
         "fix some of the parameters or check the data",
         IntegrationWarning,
-        stacklevel=2,
     )
     return found
 
@@ -368,11 +367,10 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
         if effective > 2 * len(start):
             shape = refitted(shape, points, weights)
     if effective < FEWEST:
-        warnings.warn(
+        warn(
             f"the posterior of what is estimated is hard to sample: of {size} points {effective:.0f} are effective; intervals "
             "may be too short; fix some of the parameters",
             IntegrationWarning,
-            stacklevel=2,
         )
     return Nodes(points, weights, logs, float(special.logsumexp(logs - log_proposal) - np.log(len(points))))
 

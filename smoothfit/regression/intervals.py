@@ -25,7 +25,8 @@ from ..observations.abscissa import Asked, Points
 from ..results.curve import CurveResults
 from ..results.draws import N_MAXIMA, BandDraws, Indices, curve_draws
 from ..results.integrated import Integrated
-from ..results.mixtures import Mixture
+from ..results.later import later
+from ..results.mixtures import Laws, ends_of
 from ..results.prediction import CurvePrediction, Estimate
 from .band import BandRows, pack
 from .engine import BandEngine
@@ -220,7 +221,7 @@ class Intervals(CurveResults, Integrated):
         K = self._fit.n_coef
         return BandRows(np.ones((K, 1)), np.arange(K))
 
-    def _laws_of(self, rows: BandRows | ProductRows, noise: str | None = None) -> tuple[Mixture | None, Mixture | None]:
+    def _laws_of(self, rows: BandRows | ProductRows, noise: str | None = None) -> Laws:
         """Laws of rows of coefficients, and of observations of them with the noise of a series; None if none is integrated."""
         if not rows.n or not self._is_integrated:
             return None, None
@@ -231,7 +232,7 @@ class Intervals(CurveResults, Integrated):
             return law, None
         return law, law.with_noise(posterior.scale2 * self._at_nodes[f"sigma.{noise}"][0] ** 2)
 
-    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> Laws:
         return self._laws_of(self._rows_at(points, deriv), noise) if len(points.coarse) else (None, None)
 
     def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
@@ -256,9 +257,8 @@ class Intervals(CurveResults, Integrated):
 
     def _estimate_of(self, rows: BandRows | ProductRows) -> Estimate:
         """Estimate of a single row, with an interval that integrates over smoothing and SDs."""
-        law, _ = self._laws_of(rows)
         value, se = float(rows.times(self._fit.coef)[0]), float(np.sqrt(self._fit.cov.variance(rows)[0]))
-        return Estimate(value, se, self.df_interval, None if law is None else law.ends)
+        return Estimate(value, se, self.df_interval, later(self._laws_of, rows).then(ends_of))
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval.

@@ -16,6 +16,7 @@ from ..basis import TensorProductBasis, TensorSpline
 from ..errors import DataError, SpecificationError
 from ..observations.points import Orders, PointObservations, check_orders, noise_name, partial_label, to_points
 from ..results.draws import greatest_deviations
+from ..results.later import later
 from ..results.prediction import PARAMETERS, Estimate, SurfacePrediction
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
@@ -181,7 +182,6 @@ class SurfaceRegressionResults(SplineRegressionResults):
         points, _ = self._read(X)
         orders = self._check_deriv(deriv)
         rows, noise = rows_at(self._surface, points, orders), noise_name(self._readings, orders, name)
-        law, law_obs = self._laws_of(rows, noise)
         prediction = SurfacePrediction(
             x=frozen(points),
             deriv=orders,
@@ -189,8 +189,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
             var_pred_mean=self._fit.cov.variance(rows),
             noise_sd=np.nan if noise is None else float(self.sigma[noise]),
             df=self.df_interval,
-            law=law,
-            law_obs=law_obs,
+            laws=later(self._laws_of, rows, noise),
             inputs=self.inputs,
             library=library_of(X) or self.library,
         )

@@ -19,7 +19,8 @@ from ..observations import Observations, derivative_label
 from ..observations.abscissa import Asked, Points
 from .curve_diagnostics import CurveDiagnostics
 from .draws import BandDraws, Indices, greatest_deviations
-from .mixtures import Mixture
+from .later import later
+from .mixtures import Laws
 from .prediction import PARAMETERS, CurvePrediction, Estimate
 from .protocols import Posterior
 
@@ -431,7 +432,6 @@ class CurveResults(CurveDiagnostics):
     def _prediction(self, points: Points, x: Any, deriv: int, noise: str | None = None) -> CurvePrediction:
         """Predict at points; new observations have the noise of a series."""
         mean, variance = self._moments(points, deriv)
-        law, law_obs = self._laws(points, deriv, noise)
         return CurvePrediction(
             x=x,
             deriv=deriv,
@@ -440,15 +440,14 @@ class CurveResults(CurveDiagnostics):
             noise_sd=np.nan if noise is None else self._noise_sd(noise),
             df=self.df_interval,
             x_name=self.observations.x_name,
-            law=law,
-            law_obs=law_obs,
+            laws=later(self._laws, points, deriv, noise),
         )
 
     def _noise_sd(self, name: str) -> float:
         """Standard deviation of the noise of a new observation of weight one of a series."""
         return float(self.sigma[name])
 
-    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> Laws:
         """Laws of f^(deriv) and of new observations with the noise of a series, parameters integrated out; None if none is."""
         return None, None
 

@@ -13,6 +13,7 @@ known) between 32 points an octave of 1 + |t|, within 1e-11.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -164,6 +165,19 @@ class Mixture(Frozen):
         """Ends of the interval of level 1 - alpha of a law at a single point."""
         low, high = self.interval(alpha)[0]
         return float(low), float(high)
+
+
+Laws = tuple[Mixture | None, Mixture | None]  # of what is predicted and of a new observation of it; None if nothing is integrated
+
+
+def alone(law: Mixture | None) -> Laws:
+    """The laws of what has no new observations."""
+    return law, None
+
+
+def ends_of(laws: Laws) -> Callable[[float], tuple[float, float]] | None:
+    """What computes the ends of intervals of the first law, at a single point; None if there is none."""
+    return None if laws[0] is None else laws[0].ends
 
 
 def mixture(posterior: HyperparameterPosterior, moments: Moments) -> Mixture:

@@ -14,7 +14,8 @@ from .._frames import framed
 from .._html import html_of
 from .._validation import FloatArray, check_flag, check_level
 from ..errors import SpecificationError
-from .mixtures import Mixture, critical_value
+from .later import Later, known
+from .mixtures import Laws, Mixture, critical_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +24,9 @@ PARAMETERS = ("estimated", "integrated")  # of a prediction
 MOST_SHOWN = 10_000  # predicted values, beyond which their intervals are not computed only to be shown
 ALPHA_BY_NAME = "; the significance level is the second argument: conf_int(alpha=...)"  # what a number for obs= was meant as
 LEAST_TAIL = 10  # draws beyond a simulated critical value
+
+
+Ends = Callable[[float], tuple[float, float]]  # those of the interval of level 1 - alpha
 
 
 class Estimate(float):
@@ -38,7 +42,8 @@ class Estimate(float):
     df : float
         Degrees of freedom of its intervals; infinite for normal ones.
     ends : callable, optional
-        ``ends(alpha)``, the ends of the interval of level 1 - alpha, if the interval is not symmetric about the estimate.
+        ``ends(alpha)``, the ends of the interval of level 1 - alpha, if the interval is not symmetric about the estimate. Found
+        when it is first asked for.
 
     Examples
     --------
@@ -52,20 +57,23 @@ class Estimate(float):
 
     se: float
     df: float
-    ends: Callable[[float], tuple[float, float]] | None
+    _ends: Later[Ends | None]
 
-    def __new__(
-        cls, value: float, se: float, df: float = np.inf, ends: Callable[[float], tuple[float, float]] | None = None
-    ) -> Estimate:
+    def __new__(cls, value: float, se: float, df: float = np.inf, ends: Ends | Later[Ends | None] | None = None) -> Estimate:
         """Make a number with a standard error."""
         estimate = super().__new__(cls, value)
         estimate.se = float(se)
         estimate.df = float(df)
-        estimate.ends = ends
+        estimate._ends = ends if isinstance(ends, Later) else known(ends)
         return estimate
 
+    @property
+    def ends(self) -> Ends | None:
+        """What computes the ends of intervals that are not symmetric about the estimate, None if they are."""
+        return self._ends.value
+
     def __getnewargs__(self) -> tuple[float, float, float, Any]:  # type: ignore[override]
-        return float(self), self.se, self.df, self.ends
+        return float(self), self.se, self.df, self._ends
 
     def conf_int(self, alpha: float = 0.05) -> tuple[float, float]:
         """Return the interval of level 1 - alpha.
@@ -77,12 +85,12 @@ class Estimate(float):
         >>> round(low, 2), round(high, 2)
         (1.02, 2.98)
         """
-        half = critical_value(alpha, self.df) * self.se
-        return self.ends(alpha) if self.ends is not None else (float(self) - half, float(self) + half)
+        half, ends = critical_value(alpha, self.df) * self.se, self.ends
+        return ends(alpha) if ends is not None else (float(self) - half, float(self) + half)
 
     def _turned(self, value: float, factor: float, shift: float) -> Estimate:
         """The estimate times a factor, plus a shift, which is `value`."""
-        ends = None if self.ends is None else partial(_turned_ends, self.ends, factor, shift)
+        ends = self._ends.then(lambda ends: None if ends is None else partial(_turned_ends, ends, factor, shift))
         return Estimate(value, self.se * abs(factor), self.df, ends)
 
     def __neg__(self) -> Estimate:
@@ -119,7 +127,7 @@ def _is_number(other: Any) -> bool:
     return isinstance(other, (int, float, np.integer, np.floating)) and not isinstance(other, Estimate)
 
 
-def _turned_ends(ends: Callable[[float], tuple[float, float]], factor: float, shift: float, alpha: float) -> tuple[float, float]:
+def _turned_ends(ends: Ends, factor: float, shift: float, alpha: float) -> tuple[float, float]:
     """Ends of an interval times a factor, plus a shift; an infinite end times zero is the shift."""
     low, high = (end * factor + shift if factor else shift for end in ends(alpha))
     return (low, high) if low <= high else (high, low)
@@ -153,12 +161,9 @@ class CurvePrediction:
         Degrees of freedom of the intervals: n - order where an SD was estimated, infinite if all are known.
     x_name : str
         Label of x.
-    law : Mixture or None
-        Posterior law of f^(deriv) at x with the estimated parameters integrated out, whose quantiles are the intervals; see
-        `smoothfit.inference.marginal`. None if no parameter was integrated; the intervals are then mean +- a critical value of
-        Student's t times the standard error.
-    law_obs : Mixture or None
-        That of a new observation.
+    laws : Later or None
+        Computes `law` and `law_obs` when an interval, a mean with integrated parameters or a pickle is first asked for, and with
+        that the integration over the parameters, which means and standard errors do without. None if no parameter is estimated.
     maxima : ndarray or None
         For simultaneous intervals: the largest deviation over x in units of the shape of the band, of each of many draws,
         increasing.
@@ -187,8 +192,7 @@ class CurvePrediction:
     noise_sd: float | FloatArray
     df: float
     x_name: str = "x"
-    law: Mixture | None = None
-    law_obs: Mixture | None = None
+    laws: Later[Laws] | None = None
     maxima: FloatArray | None = None
     limits: Limiting | None = None
     omits: tuple[str, ...] = ()
@@ -218,6 +222,20 @@ class CurvePrediction:
             )
 
     @property
+    def law(self) -> Mixture | None:
+        """Posterior law of f^(deriv) at x with the estimated parameters integrated out, whose quantiles are the intervals.
+
+        See `smoothfit.inference.marginal`. None if no parameter was integrated; the intervals are then mean +- a critical value of
+        Student's t times the standard error.
+        """
+        return None if self.laws is None else self.laws.value[0]
+
+    @property
+    def law_obs(self) -> Mixture | None:
+        """Posterior law of a new observation of f^(deriv) at x."""
+        return None if self.laws is None else self.laws.value[1]
+
+    @property
     def se_mean(self) -> FloatArray:
         """Standard error of the mean, shape (n,)."""
         return np.sqrt(self.var_pred_mean)
@@ -225,7 +243,8 @@ class CurvePrediction:
     @property
     def shape(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Centre (n,) of simultaneous intervals, and their half-widths below and above for a critical value of one."""
-        return (self.predicted_mean, self.se_mean, self.se_mean) if self.law is None else self.law.shape
+        law = self.law
+        return (self.predicted_mean, self.se_mean, self.se_mean) if law is None else law.shape
 
     @property
     def se_obs(self) -> FloatArray:
@@ -289,9 +308,8 @@ class CurvePrediction:
         >>> bool(prediction.integrated().se_mean[0] > prediction.se_mean[0])
         True
         """
-        if self.law is None:
-            return self
-        return replace(self, predicted_mean=self.law.expectation, var_pred_mean=self.law.variance)
+        law = self.law
+        return self if law is None else replace(self, predicted_mean=law.expectation, var_pred_mean=law.variance)
 
     @framed
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:

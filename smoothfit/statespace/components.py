@@ -15,7 +15,8 @@ from ..observations import Observations, Readings, derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.drawing import BAND_ALPHA, CURVE_COLOUR, panels
-from ..results.mixtures import critical_value
+from ..results.later import later
+from ..results.mixtures import alone, critical_value
 from ..results.plotting import drawn, format_times, x_label
 from ..results.prediction import CurvePrediction
 from .effects import future_columns
@@ -240,8 +241,9 @@ class Additive(Estimated):
     def _prediction_of_part(self, points: Points, x: Any, deriv: int, part: str) -> CurvePrediction:
         """Prediction of a derivative of a part at points; `x` are these as they were given."""
         mean, variance = self._part(points, deriv, part)
-        law = self._law(CurveFunctionals(points, (deriv,), component=part))
-        return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, law=law)
+        asked = CurveFunctionals(points, (deriv,), component=part)
+        laws = later(self._law, asked).then(alone)
+        return CurvePrediction(x, deriv, mean, variance, np.nan, self.df_interval, self.observations.x_name, laws=laws)
 
     def _parts_of_observations(self, x: Any, deriv: int) -> list[tuple[str, Points, FloatArray, FloatArray]]:
         """Name, x, means and variances of what regressors and pulses of series add to observations, at x or where observed."""

@@ -21,7 +21,8 @@ from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_lab
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE
 from ..observations.series import refuse_resolution
-from ..results.mixtures import Mixture, mixture
+from ..results.later import known
+from ..results.mixtures import Laws, mixture
 from ..results.prediction import PARAMETERS, CurvePrediction
 from .functionals import CurveFunctionals
 from .source import Kind, Source
@@ -408,10 +409,10 @@ class OnlineSpline(ABC):
         mean, variance = self._moments(points, deriv)
         name = next((name for name, kind in self._kinds.items() if kind.deriv == deriv and not kind.differs), None)
         noise = np.nan if name is None else self._noise[name]
-        law, law_obs = self._laws(points, int(deriv), name)
-        return CurvePrediction(given, int(deriv), mean, variance, noise, self._df, self._x_name, law=law, law_obs=law_obs)
+        laws = known(self._laws(points, int(deriv), name))  # now: observations that come later change the nodes' weights
+        return CurvePrediction(given, int(deriv), mean, variance, noise, self._df, self._x_name, laws=laws)
 
-    def _laws(self, points: Points, deriv: int, name: str | None) -> tuple[Mixture | None, Mixture | None]:
+    def _laws(self, points: Points, deriv: int, name: str | None) -> Laws:
         """Laws of f^(deriv) and of new observations of a series, parameters integrated out; None if none is."""
         posterior = self.parameter_posterior if len(points.coarse) else None
         if posterior is None:

@@ -22,7 +22,8 @@ from ..observations.abscissa import Asked, Points
 from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution
 from ..results.draws import BandDraws, Indices, curve_draws
 from ..results.influence import Influence
-from ..results.mixtures import Mixture
+from ..results.later import later
+from ..results.mixtures import Laws, alone, ends_of
 from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .components import Additive
@@ -246,8 +247,7 @@ class SmoothingSplineResults(Additive, Forecasting):
         low, high = (start, end) if distance > 0 else (end, start)
         functionals = CurveFunctionals(low, kind=kind, upper=high)
         mean, variance = self._asked(functionals)
-        law = self._law(functionals)
-        ends = None if law is None else law.ends
+        ends = later(self._law, functionals).then(alone).then(ends_of)
         found = Estimate(float(mean[0]), float(np.sqrt(variance[0])), self.df_interval, ends)
         return found if distance > 0 else -found
 
@@ -264,7 +264,7 @@ class SmoothingSplineResults(Additive, Forecasting):
 
         return crossings_on_grid(self._as_curve, deriv, value)
 
-    def _laws(self, points: Points, deriv: int, noise: str | None) -> tuple[Mixture | None, Mixture | None]:
+    def _laws(self, points: Points, deriv: int, noise: str | None) -> Laws:
         law = self._law(CurveFunctionals(points, (deriv,)))
         if law is None or noise is None:
             return law, None
