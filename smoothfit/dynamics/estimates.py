@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray
 from ..results import Estimate, Results
 from .delayed import DelayPosterior
@@ -138,6 +139,61 @@ class Estimates(Results):
         names = StateSpace(self.model.equation, self.model.sample).variance_names
         noises = self._posterior.noise_intervals(alpha)[[name in self.fitted.noise for name in names]]
         return pd.DataFrame(np.vstack([self._posterior.intervals(rows, alpha), noises]), index=self.params.index)
+
+    @property
+    @framed
+    def hyperparameters(self) -> pd.DataFrame:
+        """Posterior of `params` by draws of all of them together, in the user's units, with the same ``weight``, one in sum.
+
+        An estimated delay has a column of its own. A single row, the estimates, if nothing was integrated; see `conf_int`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> draws = sf.DerivativeRegression(y, t, intercept=False).fit().hyperparameters
+        >>> list(draws.columns), round(float(draws["weight"].sum()), 6)
+        (['y', 'q', 'sigma', 'weight'], 1.0)
+        """
+        import pandas as pd
+
+        if self._posterior is None:
+            return pd.DataFrame([self.params.to_dict() | {"weight": 1.0}]).rename_axis("node")
+        values, model = self._posterior.for_quantiles, StateSpace(self.model.equation, self.model.sample)
+        noises = np.column_stack([values.q, np.sqrt(values.sigma2[:, model.unknown])])
+        estimated = [name in self.fitted.noise for name in model.variance_names]
+        frame = pd.DataFrame(np.column_stack([values.theta, noises[:, estimated]]), columns=self.params.index)
+        if values.delay is not None:
+            frame["delay"] = values.delay
+        return frame.assign(weight=1 / len(frame)).rename_axis("node")
+
+    def plot_hyperparameters(self, ax: Any = None) -> npt.NDArray[Any]:
+        """Draw the posterior of each of `params`: its draws, its estimate and its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or sequence of these, optional
+            One for each of `params`.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> t = np.arange(60) * 0.1
+        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
+        >>> axes = sf.DerivativeRegression(y, t, intercept=False).fit().plot_hyperparameters()
+        >>> len(axes)  # y, q and sigma
+        3
+        >>> plt.close()
+        """
+        from ..results.plotting import plot_nodes
+
+        is_positive = np.append(np.zeros(len(self.fitted.theta), np.bool_), np.ones(len(self.fitted.noise), np.bool_))
+        return plot_nodes(self.hyperparameters, self.params, self.conf_int(), ax, is_positive)
 
     @property
     def delay(self) -> Estimate:
