@@ -99,9 +99,9 @@ class Part(ABC):
         """Terms of the likelihood; with `slopes` derivatives by all parameters of the specification, or by those `along`."""
         return self.specification.sums(values, variance, method, slopes=slopes, along=along)
 
-    def scan(self, values: FloatArray, variance: FloatArray) -> Scan | None:
+    def scan(self, values: FloatArray, variance: FloatArray, along: Sequence[int] = ()) -> Scan | None:
         """Terms of candidates."""
-        return self.specification.scan(values, variance)
+        return self.specification.scan(values, variance, along)
 
 
 @dataclass(frozen=True, eq=False)

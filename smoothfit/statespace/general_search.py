@@ -60,15 +60,15 @@ class Searched(Protocol):
         """Number of observations."""
 
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """All hyperparameters and all variances, scaled, at a theta."""
+        """All hyperparameters and all variances, scaled, at a theta; with a `scaling`, at many."""
 
     def sums(
         self, values: FloatArray, variance: FloatArray, method: str, *, slopes: bool = False, along: Sequence[int] | None = None
     ) -> Sums:
         """Terms of the likelihood; with `slopes` derivatives by theta, or by the components `along` of it."""
 
-    def scan(self, values: FloatArray, variance: FloatArray) -> Scan | None:
-        """Terms of candidates; None if they come one by one only."""
+    def scan(self, values: FloatArray, variance: FloatArray, along: Sequence[int] = ()) -> Scan | None:
+        """Terms of candidates, with derivatives `along` as of `sums`; None if they come one by one only."""
 
     @property
     def scaling(self) -> FloatArray | None:
@@ -107,33 +107,40 @@ class GeneralCriterion:
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p); infinite if they cannot be computed."""
         level, sse, _ = self._scan(theta)
-        return np.where(np.isnan(level), np.inf, level + sse)
+        return np.where(np.isnan(level[:, 0]), np.inf, level[:, 0] + sse[:, 0])
 
-    def _scan(self, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Level, sum of squares and count of candidates (L, p); NaN if they cannot be computed."""
-        found = np.full((3, len(theta)), np.nan)
-        parts = [self._split(candidate) for candidate in theta] if self.method == "reml" else []
-        told = [i for i, part in enumerate(parts) if part is not None]
-        if told:
-            values, variance = (np.array(part) for part in zip(*(part for part in parts if part is not None), strict=True))
-            scanned = self.model.scan(values, variance)
+    def _scan(self, theta: FloatArray, along: Sequence[int] = ()) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Level and sum of squares of candidates (L, p) with slopes `along`, (L, 1 + a), and counts (L,); NaN if not computable."""
+        level, sse = np.full((2, len(theta), 1 + len(along)), np.nan)
+        count = np.full(len(theta), np.nan)
+        if self.method == "reml":
+            told, *parts = self._splits(theta)
+            scanned = self.model.scan(*parts, along) if len(told) else None
             if scanned is not None:
-                count = scanned.n_used
-                found[:, told] = scanned.log_det[:, 0] + count * LOG_2_PI, scanned.sse[:, 0], count
-                return found[0], found[1], found[2]
-        for i, sums in enumerate(map(self._sums, theta)):
+                level[told], sse[told], count[told] = scanned.log_det, scanned.sse, scanned.n_used
+                level[:, 0] += count * LOG_2_PI
+                return level, sse, count
+        for i, candidate in enumerate(theta):
+            sums = self._sums(candidate, along)
             if sums is not None:
-                found[:, i] = self._level(sums)[0], sums.sse[0], self._count(sums)
-        return found[0], found[1], found[2]
+                level[i], sse[i], count[i] = self._level(sums), sums.sse, self._count(sums)
+        return level, sse, count
 
-    def _split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-        """Hyperparameters and variances of a candidate; None if a fixed smoothing cannot be had."""
-        try:
-            return self.model.split(theta)
-        except NumericalError:
-            return None
+    def _splits(self, theta: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Which candidates (L, p) there are, and their hyperparameters and variances: a fixed smoothing may not be had."""
+        if self.scaling is not None:
+            return np.arange(len(theta)), *self.model.split(theta)
+        told, parts = [], []
+        for i, candidate in enumerate(theta):
+            try:
+                parts.append(self.model.split(candidate))
+            except NumericalError:
+                continue
+            told.append(i)
+        values, variance = (np.array(part) for part in zip(*parts, strict=True)) if parts else np.empty((2, 0, 0))
+        return np.array(told, np.int64), values, variance
 
-    def _sums(self, theta: FloatArray, along: Sequence[int] = ()) -> Sums | None:
+    def _sums(self, theta: FloatArray, along: Sequence[int]) -> Sums | None:
         try:
             return self.model.sums(*self.model.split(theta), self.method, along=along)
         except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
@@ -178,28 +185,24 @@ class GeneralCriterion:
         if self.scaling is None:
             return theta, self.values(theta)
         level, sse, count = self._scan(theta)
+        level, sse = level[:, 0], sse[:, 0]
         told = ~np.isnan(level)
         t = np.zeros(len(theta))
         t[told] = self._rescaled(theta[told], sse[told] / count[told])
         values = np.where(told, level + count * t + sse * np.exp(-t), np.inf)
         return theta + t[:, None] * self.scaling, values
 
-    def _terms(self, theta: FloatArray, scaling: FloatArray) -> tuple[FloatArray, FloatArray, int] | None:
-        """The likelihood but for the sum of squares, and that sum: values and scores (1 + p,); and the count of densities.
+    def _terms(self, theta: FloatArray, scaling: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The likelihood but for the sum of squares, and that sum: values and scores (L, 1 + p); and the counts of densities (L,).
 
-        The component of the scores with the largest share in the scaling follows from the others.
+        The component of the scores with the largest share in the scaling follows from the others. NaN if they cannot be computed.
         """
-        p, pivot = len(theta), int(np.argmax(scaling))
+        (L, p), pivot = theta.shape, int(np.argmax(scaling))
         along = [i for i in range(p) if i != pivot]
-        sums = self._sums(theta, along)
-        if sums is None:
-            return None
-        count, parts = self._count(sums), []
-        for terms, slope in ((self._level(sums), float(count)), (sums.sse, -float(sums.sse[0]))):
-            whole = np.zeros(1 + p)
-            whole[0], whole[[1 + i for i in along]] = terms[0], terms[1:]
-            whole[1 + pivot] = (slope - whole[1:] @ scaling) / scaling[pivot]
-            parts.append(whole)
+        level, sse, count = self._scan(theta, along)
+        parts = np.zeros((2, L, 1 + p))
+        parts[:, :, [0, *(1 + i for i in along)]] = level, sse
+        parts[:, :, 1 + pivot] = (np.array([count, -sse[:, 0]]) - parts[..., 1:] @ scaling) / scaling[pivot]
         return parts[0], parts[1], count
 
     def score(self, theta: FloatArray) -> Scored:
@@ -210,11 +213,10 @@ class GeneralCriterion:
                 return Scored(theta, *self.gradient(theta))
             except (NumericalError, IdentificationError):  # at extreme hyperparameters rounding hides a direction
                 return nowhere
-        found = self._terms(theta, self.scaling)
-        if found is None:
+        level, sse, count = (part[0] for part in self._terms(theta[None], self.scaling))
+        if np.isnan(level[0]):
             return nowhere
-        level, sse, count = found
-        t = float(self._rescaled(theta[None], np.array([sse[0] / count]))[0])
+        t = float(self._rescaled(theta[None], sse[:1] / count)[0])
         sse = np.exp(-t) * sse
         total = level + sse
         return Scored(theta + t * self.scaling, float(total[0] + count * t), total[1:], sse[1:])
@@ -222,24 +224,21 @@ class GeneralCriterion:
     def curvature(self, at: Scored) -> FloatArray:
         """Hessian, by differences of exact scores but along the scaling, where it is exact."""
         p, scaling = len(at.theta), self.scaling
-        hessian = np.zeros((p, p))
-        pivot = None if scaling is None else int(np.argmax(scaling))
-        for i in range(p):
-            if i == pivot:
-                continue
-            theta = at.theta + STEP * np.eye(p)[i]
-            if scaling is None:
-                moved = self.score(theta)
-                if not np.isfinite(moved.value):
-                    return np.zeros((p, p))
-                hessian[i] = (moved.gradient - at.gradient) / STEP
-                continue
-            terms = self._terms(theta, scaling)
-            if terms is None:
+        moved = at.theta + STEP * np.eye(p)
+        if scaling is None:
+            scored = [self.score(theta) for theta in moved]
+            hessian = (np.array([each.gradient for each in scored]) - at.gradient) / STEP
+            if not np.isfinite([each.value for each in scored]).all():
                 return np.zeros((p, p))
-            hessian[i] = ((terms[0] + terms[1])[1:] - at.gradient) / STEP
-        if scaling is not None and pivot is not None and at.along is not None:
-            hessian[pivot] = (-at.along - scaling @ hessian) / scaling[pivot]
+        else:
+            hessian, pivot = np.zeros((p, p)), int(np.argmax(scaling))
+            others = np.delete(np.arange(p), pivot)
+            level, sse, _ = self._terms(moved[others], scaling)
+            if np.isnan(level).any():
+                return hessian
+            hessian[others] = ((level + sse)[:, 1:] - at.gradient) / STEP
+            if at.along is not None:
+                hessian[pivot] = (-at.along - scaling @ hessian) / scaling[pivot]
         return (hessian + hessian.T) / 2
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
