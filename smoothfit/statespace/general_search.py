@@ -114,8 +114,8 @@ class GeneralCriterion:
         level, sse = np.full((2, len(theta), 1 + len(along)), np.nan)
         count = np.full(len(theta), np.nan)
         if self.method == "reml":
-            told, *parts = self._splits(theta)
-            scanned = self.model.scan(*parts, along) if len(told) else None
+            told, values, variance = self._splits(theta)
+            scanned = self.model.scan(values, variance, along) if len(told) else None
             if scanned is not None:
                 level[told], sse[told], count[told] = scanned.log_det, scanned.sse, scanned.n_used
                 level[:, 0] += count * LOG_2_PI
