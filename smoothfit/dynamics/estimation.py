@@ -26,17 +26,17 @@ def estimate(method: Method, problem: Problem, options: Mapping[str, Any]) -> Fi
     """
     check_method_options(method, options)
     levels = centring(problem)
-    untold = (
+    reason = (
         f'method="{method.name}" cannot identify the coefficients: given the others, some regressor hardly varies over these '
         f"{len(problem.sample)} rows; leave an input out, lower the order, or sample longer"
     )
     try:
         fitted = method.fit(levels.problem(problem), **options)
     except np.linalg.LinAlgError as error:
-        raise IdentificationError(untold) from error
+        raise IdentificationError(reason) from error
     k = len(fitted.theta)
     if not (np.isfinite(fitted.theta).all() and np.isfinite(fitted.cov[:k, :k]).all() and (fitted.cov.diagonal()[:k] >= 0).all()):
-        raise IdentificationError(untold)
+        raise IdentificationError(reason)
     return levels.back(problem.equation, fitted) if levels.is_needed else fitted
 
 

@@ -48,9 +48,9 @@ class Lanes:
         self._residual = residual
         pivots, of_mean = np.diagonal(self._root, axis1=1, axis2=2), np.diagonal(self._R, axis1=1, axis2=2)
         log_det = 2 * np.log(pivots).sum(axis=1) + 2 * np.log(np.abs(of_mean)).sum(axis=1)
-        self.log_det, self.quadratic = (self._told(value) for value in (log_det, np.sum(residual**2, axis=1)))
+        self.log_det, self.quadratic = (self._where_regular(value) for value in (log_det, np.sum(residual**2, axis=1)))
 
-    def _told(self, values: FloatArray) -> FloatArray:
+    def _where_regular(self, values: FloatArray) -> FloatArray:
         """Values (L, ...) with NaN where the covariance is singular."""
         values[self._is_singular] = np.nan
         return values
@@ -82,7 +82,7 @@ class Lanes:
             traces -= along[:, :, None] * along[:, None, :] / self._rows.n_contrasts
         own = int(parameters.profiled)
         to_logs = parameters.to_logs[own:, own:]
-        return self._told(to_logs.T @ traces @ to_logs / 2)
+        return self._where_regular(to_logs.T @ traces @ to_logs / 2)
 
     def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
         """Means and variances (L, m, e) of derivatives at scaled points X."""
@@ -111,7 +111,7 @@ class Lanes:
         if self._rows.n_terms:
             free = np.linalg.solve(_transposed(self._R), terms.T) - _transposed(self._Q) @ whitened
             variance += np.sum(free**2, axis=1)
-        return self._told(mean), self._told(np.maximum(variance, 0.0))  # below zero is rounding
+        return self._where_regular(mean), self._where_regular(np.maximum(variance, 0.0))  # below zero is rounding
 
 
 def factors(K: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:

@@ -78,7 +78,7 @@ class Seasonal(Prior):
     q: float | None = None
     smooth: bool = True
     separate: bool = False
-    told: tuple[tuple[int, float, float], ...] = field(default=(), repr=False, compare=False, kw_only=True)
+    identified: tuple[tuple[int, float, float], ...] = field(default=(), repr=False, compare=False, kw_only=True)
     label: ClassVar[str] = "seasonal"
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class Seasonal(Prior):
     @property
     def order(self) -> tuple[int, ...]:
         """The harmonics in the order of the state, those of one constant last: over rounded phases digits were lost."""
-        single = [k for k, _, _ in self.told]
+        single = [k for k, _, _ in self.identified]
         return (*(k for k in spread_harmonics(self.count) if k not in single), *single)
 
     def frequencies(self, x_unit: float) -> FloatArray:
@@ -156,10 +156,10 @@ class Seasonal(Prior):
         return pairs.ravel()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Diffuse, except for harmonics of which observations identify one direction: `told` has (harmonic, cosine, sine)."""
+        """Diffuse, except for harmonics of which observations identify one direction: `identified` has (harmonic, cosine, sine)."""
         scale = np.column_stack([np.ones(self.count), self._units(x_unit)]).ravel()
         diffuse, dropped = np.diag(scale), []
-        for k, cosine, sine in self.told:
+        for k, cosine, sine in self.identified:
             first, second = 2 * self.order.index(k), 2 * self.order.index(k) + 1
             diffuse[:, first] *= cosine
             diffuse[second, first] = sine * scale[second]
@@ -167,7 +167,9 @@ class Seasonal(Prior):
         left = np.delete(diffuse, dropped, axis=1)
         return Start(left, np.zeros((self.dim, self.dim)))
 
-    def as_told(self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float) -> Seasonal:
+    def identified_by(
+        self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float
+    ) -> Seasonal:
         """Return the prior with as many unknown constants of each harmonic as functionals identify, at places or over intervals.
 
         Places are counted from the first. `rows` (n, dim) are those of values and differences, `kind` 0 of values, 1 of integrals,
@@ -178,11 +180,11 @@ class Seasonal(Prior):
         >>> import numpy as np, smoothfit as sf
         >>> prior, x = sf.priors.Seasonal(12, harmonics=1), np.array([0.0, 6.0, 12.0])
         >>> rows = np.tile(prior.readout(0), (3, 1))
-        >>> ((harmonic, cosine, sine),) = prior.as_told(x, x, np.zeros(3, dtype=np.int8), rows, 1.0).told
+        >>> ((harmonic, cosine, sine),) = prior.identified_by(x, x, np.zeros(3, dtype=np.int8), rows, 1.0).identified
         >>> harmonic, abs(cosine), sine  # the cosine alone: the sine is zero at all of these x
         (1, 1.0, 0.0)
         """
-        told = []
+        identified = []
         for place, (k, w, unit) in enumerate(zip(self.order, self.frequencies(x_unit), self._units(x_unit), strict=True)):
             h, slope = rows[:, 2 * place], rows[:, 2 * place + 1] * unit
 
@@ -190,14 +192,14 @@ class Seasonal(Prior):
                 return np.column_stack([h * np.cos(w * x) - slope * np.sin(w * x), h * np.sin(w * x) + slope * np.cos(w * x)])
 
             integral = np.column_stack([np.sin(w * end) - np.sin(w * start), np.cos(w * start) - np.cos(w * end)])
-            tells = np.where((kind == 1)[:, None], integral, wave(end) - (kind == 2)[:, None] * wave(start))
-            tells /= np.abs(tells).max(axis=1, keepdims=True, initial=0.0) + (np.abs(tells).max(axis=1, keepdims=True) == 0)
-            _, sizes, axes = np.linalg.svd(tells, full_matrices=False)
+            design = np.where((kind == 1)[:, None], integral, wave(end) - (kind == 2)[:, None] * wave(start))
+            design /= np.abs(design).max(axis=1, keepdims=True, initial=0.0) + (np.abs(design).max(axis=1, keepdims=True) == 0)
+            _, sizes, axes = np.linalg.svd(design, full_matrices=False)
             rounding = ON_GRID * EPS * (1 + w * np.abs(end).max())
             if len(sizes) == 2 and sizes[0] > 0 and sizes[1] <= rounding * sizes[0]:
                 cosine, sine = np.where(np.abs(axes[0]) > rounding, axes[0], 0.0)
-                told.append((k, float(cosine), float(sine)))
-        return replace(self, told=tuple(told))
+                identified.append((k, float(cosine), float(sine)))
+        return replace(self, identified=tuple(identified))
 
     def naming(self, parts: Sequence[int]) -> str:
         """Harmonics to which components of the state belong, in words."""

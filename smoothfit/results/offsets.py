@@ -26,7 +26,7 @@ import numpy.typing as npt
 from .._validation import FloatArray
 
 KINDS = ("bias", "scale", "lag")
-LEAST_TOLD = 1e-8  # of the information of a known curve: below, a bias is not identified
+LEAST_INFORMATION = 1e-8  # of the information of a known curve: below, a bias is not identified
 
 
 class Stretch(NamedTuple):
@@ -78,12 +78,12 @@ def offsets_of(stretches: Sequence[Stretch], n_series: int) -> list[Offset]:
         sums = Sums.of(stretches, k)
         information, score, spread = sums.information.copy(), sums.score.copy(), sums.spread
         for i, kind in enumerate(KINDS):
-            told = float(information[i, i])
-            if not told > LEAST_TOLD * spread[i] * sums.direct:
+            own = float(information[i, i])
+            if not own > LEAST_INFORMATION * spread[i] * sums.direct:
                 continue
-            effect = float(score[i]) / told
-            found.append(Offset(k, kind, effect, float(score[i]) / np.sqrt(told), abs(effect) * np.sqrt(spread[i])))
-            slope = information[:, i] / told  # what is left of the others
+            effect = float(score[i]) / own
+            found.append(Offset(k, kind, effect, float(score[i]) / np.sqrt(own), abs(effect) * np.sqrt(spread[i])))
+            slope = information[:, i] / own  # what is left of the others
             score, information = score - slope * score[i], information - np.outer(slope, information[i])
     return found
 
@@ -110,10 +110,10 @@ class Sums(NamedTuple):
             values = np.where(mine, part.mean - centre, 0.0)  # the rest of the mean is a bias
             slopes = np.zeros(len(mine)) if part.slope is None else np.where(mine & np.isfinite(part.slope), -part.slope, 0.0)
             columns = np.column_stack([mine.astype(np.float64), values, slopes])
-            scores, told = part.pull(columns)
+            scores, added = part.pull(columns)
             found = cls(
                 found.score + scores - np.array([0.0, np.nansum(part.leverage[mine]), 0.0]),
-                found.information + told,
+                found.information + added,
                 found.spread + np.array([0.0, values @ values, slopes @ slopes]) / n,
                 found.direct + float((1 / part.variance[mine]).sum()),
             )

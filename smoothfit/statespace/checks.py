@@ -68,7 +68,7 @@ def with_harmonics(prior: Prior, observations: Observations) -> Prior:
     return prior.with_components([chosen(component) for component in prior.components])
 
 
-def told_apart(prior: Prior, observed: Callable[[], Functionals], points: Points, x_unit: float) -> Prior:
+def with_identified_seasons(prior: Prior, observed: Callable[[], Functionals], points: Points, x_unit: float) -> Prior:
     """The prior with seasonal harmonics of as many unknown constants as the observations identify: on an even grid one."""
     if not any(isinstance(component, Seasonal) for component in prior.components):
         return prior
@@ -78,7 +78,7 @@ def told_apart(prior: Prior, observed: Callable[[], Functionals], points: Points
     for component in prior.components:
         rows = read.process[:, at : at + component.dim]
         at += component.dim
-        found.append(component.as_told(start, end, read.kind, rows, x_unit) if isinstance(component, Seasonal) else component)
+        found.append(component.identified_by(start, end, read.kind, rows, x_unit) if isinstance(component, Seasonal) else component)
     return prior.with_components(found)
 
 

@@ -114,10 +114,10 @@ class GeneralCriterion:
         level, sse = np.full((2, len(theta), 1 + len(along)), np.nan)
         count = np.full(len(theta), np.nan)
         if self.method == "reml":
-            told, values, variance = self._splits(theta)
-            scanned = self.model.scan(values, variance, along) if len(told) else None
+            computed, values, variance = self._splits(theta)
+            scanned = self.model.scan(values, variance, along) if len(computed) else None
             if scanned is not None:
-                level[told], sse[told], count[told] = scanned.log_det, scanned.sse, scanned.n_used
+                level[computed], sse[computed], count[computed] = scanned.log_det, scanned.sse, scanned.n_used
                 level[:, 0] += count * LOG_2_PI
                 return level, sse, count
         for i, candidate in enumerate(theta):
@@ -130,15 +130,15 @@ class GeneralCriterion:
         """Which candidates (L, p) there are, and their hyperparameters and variances: a fixed smoothing may not be had."""
         if self.scaling is not None:
             return np.arange(len(theta)), *self.model.split(theta)
-        told, parts = [], []
+        computed, parts = [], []
         for i, candidate in enumerate(theta):
             try:
                 parts.append(self.model.split(candidate))
             except NumericalError:
                 continue
-            told.append(i)
+            computed.append(i)
         values, variance = (np.array(part) for part in zip(*parts, strict=True)) if parts else np.empty((2, 0, 0))
-        return np.array(told, np.int64), values, variance
+        return np.array(computed, np.int64), values, variance
 
     def _sums(self, theta: FloatArray, along: Sequence[int]) -> Sums | None:
         try:
@@ -186,10 +186,10 @@ class GeneralCriterion:
             return theta, self.values(theta)
         level, sse, count = self._scan(theta)
         level, sse = level[:, 0], sse[:, 0]
-        told = ~np.isnan(level)
+        computed = ~np.isnan(level)
         t = np.zeros(len(theta))
-        t[told] = self._rescaled(theta[told], sse[told] / count[told])
-        values = np.where(told, level + count * t + sse * np.exp(-t), np.inf)
+        t[computed] = self._rescaled(theta[computed], sse[computed] / count[computed])
+        values = np.where(computed, level + count * t + sse * np.exp(-t), np.inf)
         return theta + t[:, None] * self.scaling, values
 
     def _terms(self, theta: FloatArray, scaling: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -284,15 +284,15 @@ class GeneralCriterion:
 
         It falls without bound where an SD that cannot be zero tends to zero.
         """
-        told, hessians = self._told_by_parts()
-        starts, values = self.lowered(self._spread() if told is None else told)
-        lows = _lows(starts[:, 0], values) if told is None else np.argsort(values, kind="stable")[:MOST_FOLLOWED]
+        of_parts, hessians = self._starts_of_parts()
+        starts, values = self.lowered(self._spread() if of_parts is None else of_parts)
+        lows = _lows(starts[:, 0], values) if of_parts is None else np.argsort(values, kind="stable")[:MOST_FOLLOWED]
         first: list[Start] = [(starts[i], float(values[i])) for i in lows if np.isfinite(values[i])]
         if not first:
             raise ConvergenceError("the criterion is not finite at any start;")
         guesses = {float(value): hessian for value, hessian in zip(values, hessians, strict=False) if hessian is not None}
         paths = _Paths(self, len(starts), first[0][1], guesses)
-        trusting = [] if told is not None else self._trusting(starts)
+        trusting = [] if of_parts is not None else self._trusting(starts)
         candidates = [(start, False) for start in first] + [(start, True) for start in trusting]
         best = best_from(candidates, lambda each, best: paths.follow(each[0], None if each[1] else best), LEVEL)
         if best is None:
@@ -304,7 +304,7 @@ class GeneralCriterion:
         size = POOL if self.scaling is None else min(2 ** (starts.shape[1] - 1) - 2, POOL)  # one scale less to be found
         pool = starts[np.argsort(values, kind="stable")[:size]]
         others = [] if self.is_rough else self._without(*paths.end(best))
-        if told is None:
+        if of_parts is None:
             others += self._elsewhere(best, pool)
         best = best_from([None, *others], lambda start, _: sound if start is None else paths.follow(start, sound), LEVEL)
         assert best is not None
@@ -369,7 +369,7 @@ class GeneralCriterion:
             found += [(candidates[j, which[j]], float(along[j])) for j in _lows(grid, along) if j != near]
         return found
 
-    def _told_by_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
+    def _starts_of_parts(self) -> tuple[FloatArray | None, list[FloatArray | None]]:
         """Starts at the optima of parts of the observations, if these are many, with the Hessians of these.
 
         Also with intensities that are zero by all parts.

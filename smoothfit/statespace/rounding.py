@@ -46,7 +46,7 @@ PATIENCE = 12  # sweeps that are to halve the change, or sites move half as far:
 NEGLIGIBLE = 1e-7  # gain of -2 log-likelihood by a further fit
 SAME = 1e-7  # change of sites, in SDs of predictions and as a fraction of their variances
 LEAST_START = 0.25  # SD, in steps, from which a search begins
-LEAST_TOLD = 1e-8  # 1 - V: a report with less information on what is predicted counts as if it had so much
+LEAST_INFORMATION = 1e-8  # 1 - V: a report with less information on what is predicted counts as if it had so much
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 DECAY = 80.0  # twice the logarithm by which a density falls where it no longer counts
 WIDE = 2.0  # of an interval in SDs, from which on 1 - V is taken from the density at its ends
@@ -102,7 +102,7 @@ def sites_at(specification: Specification, hyper: FloatArray, variance: FloatArr
         m, others = without_each(mean, spread, y[rounded], noise + offset[rounded])
         t = np.sqrt(others + noise)
         M, V, left = truncated_moments((middle - half - m) / t, (middle + half - m) / t)
-        left = np.maximum(left, LEAST_TOLD)
+        left = np.maximum(left, LEAST_INFORMATION)
         new_y, new_offset = m + t * M / left, t**2 * V / left
         total = t**2 + offset[rounded]
         moves = np.concatenate([(new_y - y[rounded]) / np.sqrt(total), (new_offset - offset[rounded]) / total])

@@ -16,7 +16,7 @@ from ..results.protocols import Change
 from .specification import Specification
 from .spline import Pieces
 
-TOLD = 1e-10  # of the information of observations about a change of a known curve, below which it is rounding
+LEAST_INFORMATION = 1e-10  # of the information of observations about a change of a known curve, below which it is rounding
 
 
 def nodes_of(specification: Specification) -> Points:
@@ -47,16 +47,18 @@ def changes_of(specification: Specification, values: FloatArray, variance: Float
     nodes = nodes_of(specification)
     x = specification.observations.abscissa.restore(nodes.coarse)
     at, changes = specification.prior.curve.dim, []
-    direct = _told_directly(with_jump, variance, nodes)
+    direct = _direct_information(with_jump, variance, nodes)
     for j, kind in enumerate(("level shift", "slope break")[: 1 + min(1, specification.prior.smoothness)]):
-        told = adjoint.information[:, at + j]
-        used = (np.arange(len(told)) > known) & (told > TOLD * direct[j])
+        information = adjoint.information[:, at + j]
+        used = (np.arange(len(information)) > known) & (information > LEAST_INFORMATION * direct[j])
         unit = specification.scale.of(j)
-        changes.append(Change(kind, x[used], adjoint.score[used, at + j] / told[used] * unit, unit / np.sqrt(told[used])))
+        changes.append(
+            Change(kind, x[used], adjoint.score[used, at + j] / information[used] * unit, unit / np.sqrt(information[used]))
+        )
     return changes
 
 
-def _told_directly(with_jump: Specification, variance: FloatArray, nodes: Points) -> FloatArray:
+def _direct_information(with_jump: Specification, variance: FloatArray, nodes: Points) -> FloatArray:
     """Information of observations from each node on about a change of level and slope there, were the curve known: (2, n)."""
     read = with_jump.functionals
     keys = nodes.keys

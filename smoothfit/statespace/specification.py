@@ -43,8 +43,8 @@ from .checks import (
     checked_noise,
     checked_prior,
     checked_regressors,
-    told_apart,
     with_harmonics,
+    with_identified_seasons,
 )
 from .effects import RegressedPoints
 from .extent import (
@@ -123,7 +123,7 @@ class Specification(Terms):
         self._add_pulses()
         check_sensors(self)
         check_period(self)
-        self.prior = told_apart(self.prior, lambda: self.as_read, observations.points, self.scale.x_unit)
+        self.prior = with_identified_seasons(self.prior, lambda: self.as_read, observations.points, self.scale.x_unit)
         for label in ("as_read", "as_reported"):  # in which the states of seasons have the order of before
             self.__dict__.pop(label, None)
         self.processes = self._processes()

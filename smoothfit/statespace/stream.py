@@ -52,7 +52,7 @@ class Law:
     """What is known of the state at one x, as observations there."""
 
     at: Points
-    told: Functionals
+    functionals: Functionals
 
     @classmethod
     def of(cls, at: Points, law: FloatArray, dim: int, group: int) -> Law:
@@ -62,8 +62,10 @@ class Law:
         n = len(rows)
         here = at.take(np.zeros(n, np.int64))
         kinds, groups = np.full(n, VALUE, np.int8), np.full(n, group, np.uint8)
-        told = Functionals(here, here, kinds, rows[:, :dim], rows[:, dim:], law[known, 0], law[known, 1], groups, np.zeros(n))
-        return cls(at, told)
+        functionals = Functionals(
+            here, here, kinds, rows[:, :dim], rows[:, dim:], law[known, 0], law[known, 1], groups, np.zeros(n)
+        )
+        return cls(at, functionals)
 
 
 class Setting(NamedTuple):
@@ -164,7 +166,7 @@ class Window:
         spec = self.specification
         if setting.law is None:
             return spec.compiled(Functionals.join(parts))
-        program = spec.compiled(Functionals.join([setting.law.told, *parts]))
+        program = spec.compiled(Functionals.join([setting.law.functionals, *parts]))
         return replace(program, processes=Continued(spec.processes.terms, spec.processes.x_unit))
 
     def limit(self, lag: int) -> Points:
