@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point, warn
-from .._frames import framed
 from .._validation import FloatArray, frozen
 from ..errors import IntegrationWarning, NumericalError
 from ..inference.marginal import HyperparameterPosterior, integrate
@@ -161,51 +160,12 @@ class Hyperparameters(Results, Integrated):
         return found
 
     @property
-    @framed
-    def hyperparameters(self) -> pd.DataFrame:
-        """Posterior of `params`: a row for each weighted node, with the estimate of the common scale there.
-
-        Columns are those of `params`, in the user's units, and ``weight``, which sums to one. A single row, the estimates, if
-        nothing was integrated; see `parameter_posterior`.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> nodes = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1).fit().hyperparameters
-        >>> list(nodes.columns), round(float(nodes["weight"].sum()), 6)
-        (['amplitude', 'length_scale.x', 'weight'], 1.0)
-        """
-        return self._hyperparameters
+    def _plotted(self) -> tuple[pd.Series, pd.DataFrame]:
+        return self.params, self.conf_int()
 
     @property
     def _at_estimates(self) -> dict[str, float]:
         return {str(name): float(value) for name, value in self.params.items()}
-
-    def plot_hyperparameters(self, ax: Any = None) -> Any:
-        """Draw the posterior of each of `params`: its weighted nodes, its estimate and its interval.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or sequence of these, optional
-            One for each of `params`.
-
-        Returns
-        -------
-        ndarray of matplotlib.axes.Axes
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> axes = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1).fit().plot_hyperparameters()
-        >>> len(axes)  # amplitude and length scale
-        2
-        >>> plt.close()
-        """
-        from ..results.plotting import plot_nodes
-
-        return plot_nodes(self._hyperparameters, self.params, self.conf_int(), ax)
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return intervals of level 1 - alpha of `params`: quantiles of their posterior.

@@ -15,7 +15,6 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from .._entry import entry_point
-from .._frames import framed
 from .._validation import FloatArray, check_level, check_memory
 from ..basis.base import Basis
 from ..errors import SpecificationError
@@ -68,26 +67,10 @@ class Intervals(CurveResults, Integrated):
         return is_chosen or fit.cov_type != "bayesian" or fit.loss != "squares" or fit.active_rows is not None
 
     @property
-    @framed
-    def hyperparameters(self) -> pd.DataFrame:
-        """Posterior of smoothing and SDs: a row for each weighted node, with estimates of the common scale there.
-
-        Columns are ``lam`` (``lam[j]`` of several) and ``sigma.<name>``, given or estimated, in the units of `lam` and `sigma`, and
-        ``weight``, which sums to one. A single row, the estimates, if nothing was integrated (see `get_prediction`), or the
-        observations determine them to a percent of an interval.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 25)
-        >>> obs = sf.observe(x, np.sin(6 * x) + 0.2 * np.random.default_rng(0).standard_normal(25))
-        >>> res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 17), sf.DerivativePenalty(2)).fit()
-        >>> list(res.hyperparameters.columns)
-        ['lam', 'sigma.f', 'weight']
-        >>> res.hyperparameters["weight"].sum().round(12)
-        np.float64(1.0)
-        """
-        return self._hyperparameters
+    def _plotted(self) -> tuple[pd.Series, pd.DataFrame]:
+        table = self.hyperparameter_intervals()
+        estimates = table["estimate"].where(np.isfinite(table["estimate"]))  # an infinite lam has no place on the axis
+        return estimates, table[["ci_lower", "ci_upper"]]
 
     @property
     def _at_estimates(self) -> dict[str, float]:
@@ -125,35 +108,6 @@ class Intervals(CurveResults, Integrated):
             is_known = self._conditions or not (self._is_integrated or self._at_nodes[name][1])
             rows[name] = [estimate, *([np.nan, np.nan] if is_known else self._interval_of(name, level))]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "ci_lower", "ci_upper"], dtype=np.float64)
-
-    def plot_hyperparameters(self, ax: Any = None) -> Any:
-        """Draw the posterior of each estimated lam and SD: its weighted nodes, its estimate and its interval.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or sequence of these, optional
-            One for each estimated parameter.
-
-        Returns
-        -------
-        ndarray of matplotlib.axes.Axes
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 25)
-        >>> obs = sf.observe(x, np.sin(6 * x) + 0.2 * np.random.default_rng(0).standard_normal(25))
-        >>> res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 17), sf.DerivativePenalty(2)).fit()
-        >>> axes = res.plot_hyperparameters()
-        >>> len(axes)  # lam and sigma
-        2
-        >>> plt.close(axes[0].figure)
-        """
-        from ..results.plotting import plot_nodes
-
-        table = self.hyperparameter_intervals()
-        estimates = table["estimate"].where(np.isfinite(table["estimate"]))  # an infinite lam has no place on the axis
-        return plot_nodes(self._hyperparameters, estimates, table[["ci_lower", "ci_upper"]], ax)
 
     @property
     def _names_of_weights(self) -> list[str]:

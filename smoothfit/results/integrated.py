@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._entry import entry_point
+from .._frames import framed
 from .._validation import FloatArray, check_level
 from ..inference.engine import Engine
 from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate, is_on_a_lattice
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@entry_point
 class Integrated:
     """Results of a model with an engine, at a maximum of its restricted likelihood."""
 
@@ -58,8 +61,33 @@ class Integrated:
         raise NotImplementedError
 
     @property
+    def _plotted(self) -> tuple[pd.Series, pd.DataFrame]:
+        """Estimates that `plot_hyperparameters` draws, and their intervals."""
+        raise NotImplementedError
+
+    @property
+    @framed
+    def hyperparameters(self) -> pd.DataFrame:
+        """Posterior of SDs, smoothing and other hyperparameters: a row for each weighted node, with the common scale there.
+
+        Columns are their names, given or estimated, in the user's units: ``sigma.<name>`` of noise; hyperparameters of priors and
+        of processes in the noise, ``lam`` (``lam[j]`` of several), or ``amplitude`` and length scales; and ``weight``, which sums
+        to one. A single row, the estimates, if nothing was integrated: all is given, the uncertainty of the parameters changes no
+        interval by a percent, or they are taken for known (see `get_prediction`).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> nodes = sf.SmoothingSpline(sf.observe(x, y)).fit().hyperparameters
+        >>> list(nodes.columns), round(float(nodes["weight"].sum()), 6)
+        (['sigma.f', 'q', 'weight'], 1.0)
+        """
+        return self._hyperparameters
+
+    @property
     def _hyperparameters(self) -> pd.DataFrame:
-        """A row for each node, with estimates of the common factor there; only the estimates if nothing is integrated."""
         import pandas as pd
 
         if not self._is_integrated:
@@ -67,6 +95,33 @@ class Integrated:
         posterior = self.parameter_posterior
         columns = {name: values * posterior.scale2 ** (power / 2) for name, (values, power) in self._at_nodes.items()}
         return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
+
+    def plot_hyperparameters(self, ax: Any = None) -> Any:
+        """Draw the posterior of each estimated SD and hyperparameter: its weighted nodes, its estimate and its interval.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or sequence of these, optional
+            One for each estimated parameter.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+
+        Examples
+        --------
+        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 6, 15)
+        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
+        >>> axes = sf.SmoothingSpline(sf.observe(x, y)).fit().plot_hyperparameters()
+        >>> len(axes)  # sigma.f and q
+        2
+        >>> plt.close()
+        """
+        from .plotting import plot_nodes
+
+        estimates, intervals = self._plotted
+        return plot_nodes(self._hyperparameters, estimates, intervals, ax, ~estimates.index.isin(list(self._signed)))
 
     @property
     def _signed(self) -> Collection[str]:

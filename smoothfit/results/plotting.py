@@ -246,7 +246,7 @@ def plot_replications(values: FloatArray, estimate: float, interval: FloatArray,
 
 
 def plot_nodes(
-    nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any, is_positive: npt.NDArray[np.bool_] | None = None
+    nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any, is_positive: npt.NDArray[np.bool_]
 ) -> npt.NDArray[Any]:
     """Draw the weights of the nodes over each parameter, a positive one on a logarithmic axis, with its estimate and its interval.
 
@@ -254,8 +254,7 @@ def plot_nodes(
     """
     names = list(estimates.index)
     axes = panels(ax, max(1, len(names)), 4, (4, 3))
-    all_positive = np.ones(len(names), np.bool_)
-    for name, positive, one in zip(names, all_positive if is_positive is None else is_positive, axes, strict=False):
+    for name, positive, one in zip(names, is_positive, axes, strict=False):
         is_shown = (nodes[name] > 0).to_numpy() | (not positive)
         values, weights = nodes[name].to_numpy()[is_shown], nodes["weight"].to_numpy()[is_shown]
         if len(np.unique(values)) > MOST_LINES:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._entry import entry_point
-from .._frames import framed
 from .._validation import FloatArray
 from ..inference.engine import Moments
 from ..markov.criteria import LIKELIHOODS
@@ -68,52 +67,9 @@ class Estimated(Parameters):
         return self.fixed is None and self.method not in LIKELIHOODS
 
     @property
-    @framed
-    def hyperparameters(self) -> pd.DataFrame:
-        """Posterior of all SDs and hyperparameters: a row for each weighted node, with estimates of the common scale there.
-
-        Columns are ``sigma.<name>``, the hyperparameters of the prior and of noise processes, given or estimated, in the user's
-        units, and ``weight``, which sums to one. A single row, the estimates, if nothing was integrated: all is given, the
-        uncertainty of the parameters changes no interval by a percent, or the smoothing was chosen by gcv or aicc.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
-        >>> nodes = sf.SmoothingSpline(sf.observe(x, y)).fit().hyperparameters
-        >>> list(nodes.columns), round(float(nodes["weight"].sum()), 6)
-        (['sigma.f', 'q', 'weight'], 1.0)
-        """
-        return self._hyperparameters
-
-    def plot_hyperparameters(self, ax: Any = None) -> Any:
-        """Draw the posterior of each estimated SD and hyperparameter: its weighted nodes, its estimate and its interval.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes or sequence of these, optional
-            One for each estimated parameter.
-
-        Returns
-        -------
-        ndarray of matplotlib.axes.Axes
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
-        >>> axes = sf.SmoothingSpline(sf.observe(x, y)).fit().plot_hyperparameters()
-        >>> len(axes)  # sigma.f and q
-        2
-        >>> plt.close()
-        """
-        from ..results.plotting import plot_nodes
-
+    def _plotted(self) -> tuple[pd.Series, pd.DataFrame]:
         names = list(self.params.index[: self._n_positive])
-        intervals = self.conf_int().loc[names]
-        return plot_nodes(self._hyperparameters, self.params[names], intervals, ax, self._is_positive[: len(names)])
+        return self.params[names], self.conf_int().loc[names]
 
     @property
     def _at_estimates(self) -> dict[str, float]:

@@ -144,12 +144,12 @@ def test_tracks_and_replications(wave):
 def test_many_nodes_are_drawn_as_a_histogram_below_the_legend():
     values = np.geomspace(0.1, 10, 200)
     nodes = pd.DataFrame({"q": values, "weight": np.full(200, 1 / 200)})
-    (ax,) = plot_nodes(nodes, pd.Series({"q": 1.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None)
+    (ax,) = plot_nodes(nodes, pd.Series({"q": 1.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None, [True])
     assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(1)
     top = max(bar.get_height() for bar in ax.patches)
     assert all(path.vertices[:, 1].max() <= 1.06 * top for drawn in ax.collections for path in drawn.get_paths())
     few = nodes.iloc[::10].assign(weight=1 / 20)
-    (ax,) = plot_nodes(few, pd.Series({"q": 0.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None)
+    (ax,) = plot_nodes(few, pd.Series({"q": 0.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None, [True])
     assert not ax.patches
     assert ax.get_legend_handles_labels()[1] == ["interval"]  # an estimate of zero is not on the axis
 
