@@ -12,6 +12,8 @@ from .errors import ResourceError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+MOST_FAILED = 0.2  # of the draws of a bootstrap
+OF_DRAW = 300  # bytes of the objects of a draw
 LONGEST_WAIT = 10.0  # seconds until a process that was killed must have ended
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from .errors import DataError, ResourceError, SpecificationError
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 EPS = float(np.finfo(np.float64).eps)
 MOST_NAMES = 10  # of columns that a message lists
 LONGEST_SHOWN = 160  # characters of a value in a message

@@ -15,11 +15,8 @@ from itertools import pairwise
 from math import comb
 
 import numpy as np
-import numpy.typing as npt
 
-from .._validation import FloatArray
-
-IntArray = npt.NDArray[np.int64]
+from .._validation import FloatArray, IntArray
 
 
 def blossom_weights(knots: FloatArray, degree: int, span: IntArray, arguments: Sequence[FloatArray]) -> FloatArray:

@@ -12,10 +12,10 @@ from scipy.sparse import coo_array, csr_array, diags_array, eye_array
 
 from .._core import _kernels
 from .._entry import quiet
-from .._validation import FloatArray, check_memory, check_order, first_index, frozen, to_floats, view_floats
+from .._validation import FloatArray, IntArray, check_memory, check_order, first_index, frozen, to_floats, view_floats
 from ..errors import DataError, KnotError, NumericalError, SpecificationError
 from .base import FullKnotsBasis
-from .bernstein import IntArray, binomials, blossom_weights, extraction
+from .bernstein import binomials, blossom_weights, extraction
 from .extrapolation import OF_DERIVATIVE, brought_inside, outside_error
 from .knots import HIGHEST_DEGREE
 from .sparse import ENTRY, rows_of, spread

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._processes import in_processes
+from .._processes import MOST_FAILED, OF_DRAW, in_processes
 from .._progress import progress_bar
 from .._validation import FloatArray, check_choice, check_memory, check_order, check_rng
 from ..errors import ConvergenceError, SmoothfitError, SmoothfitWarning, SpecificationError
@@ -18,8 +18,6 @@ from .methods import METHODS, Problem
 from .replications import Bootstrap
 from .results import DynamicsResults
 
-MOST_FAILED = 0.2  # of the replications
-OF_DRAW = 300  # bytes of the objects of a replication
 Refitted = tuple[Problem, str, dict[str, Any]]  # what is refitted, how, and with which options
 
 

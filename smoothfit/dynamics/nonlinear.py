@@ -255,7 +255,6 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         resid=resid,
         n_rows=len(found.r),
         llf=_log_likelihood(sample, series, resid[read]),
-        n_constants=n_runs * m,
         decrement=found.decrement,
         extra={
             "initial": found.x[k:].reshape(n_runs, m),

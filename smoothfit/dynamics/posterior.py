@@ -27,6 +27,7 @@ from ..inference.engine import PointDraws
 from ..inference.marginal import (
     MOST_ON_A_LATTICE,
     MOST_SAMPLED,
+    NARROW,
     HyperparameterPosterior,
     density_of,
     is_on_a_lattice,
@@ -53,7 +54,6 @@ FEWEST_IN_PART = 200.0  # likewise, of one part of a mixture
 LARGEST_PARETO = 0.7  # index of the weights, from which on they are, too
 ROUGH_SD = 2.0  # of log ratios of variances, at the start of sampling
 FEWEST = 7  # nodes, between which there is an interpolation
-NARROW = 0.01  # variance of a logarithm, summed: a normal law then has intervals right to 1 % of their half-width
 LONG = 20_000  # nodes in time, beyond which intervals are those of the normal law of the estimates
 LONG_IF_SAMPLED = 1000  # likewise, of more parameters than a lattice takes
 MOST_PARAMETERS, MOST_ORDER = 9, 3  # of equations that are sampled

@@ -205,13 +205,8 @@ class Matern32(_Matern):
 
     Parameters
     ----------
-    length_scale : float or sequence of float or None, optional
-        Known length scales, in units of the inputs: one number for all inputs, or one for each. None, as a whole or for an
-        input: estimated.
-    amplitude : float, optional
-        Known prior standard deviation of f (about its mean), in units of y. None: estimated.
-    ard : bool
-        Whether unknown length scales differ between the inputs. False: all share one.
+    length_scale, amplitude, ard
+        As of `Matern12`.
 
     Notes
     -----
@@ -238,13 +233,8 @@ class Matern52(_Matern):
 
     Parameters
     ----------
-    length_scale : float or sequence of float or None, optional
-        Known length scales, in units of the inputs: one number for all inputs, or one for each. None, as a whole or for an
-        input: estimated.
-    amplitude : float, optional
-        Known prior standard deviation of f (about its mean), in units of y. None: estimated.
-    ard : bool
-        Whether unknown length scales differ between the inputs. False: all share one.
+    length_scale, amplitude, ard
+        As of `Matern12`.
 
     References
     ----------

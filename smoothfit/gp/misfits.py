@@ -19,12 +19,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import lapack, qr
 
 from .._validation import FloatArray
 from ..observations.points import PointObservations
-from ..results.estimates import LEAST_FREE
+from ..results.influence import LEAST_FREE
 from ..results.misfit import AT_POINTS, FEW, FEW_STRETCHES, Errors, Misfit, Remedies, even_stretches, misfits_of
 from ..results.protocols import Change
 from .dense import Correlations, factor
@@ -33,8 +32,6 @@ from .markov import MarkovModel, arguments
 from .parameters import Values
 from .points import VALUE
 from .rows import RANK_TOLERANCE, Rows
-
-IntArray = npt.NDArray[np.int64]
 
 LEAST_NEW = 1e-6  # of the squares of a shift: what neither f nor the mean follows; less is rounding
 REMEDIES = Remedies(
@@ -83,9 +80,8 @@ def _by_filter(rows: Rows, kernel: Kernel, values: Values) -> Errors:
     information, score = (of_state[at, model.processes.dim] for of_state in (adjoint.information, adjoint.score))
     size = np.cumsum(precision[is_value][::-1])[::-1][before]
     found = np.flatnonzero((information > LEAST_NEW * size) & (x > x.min(initial=np.inf)))
-    effect, se = score[found] / information[found], 1 / np.sqrt(information[found])
     innovations = model.with_jump.innovations(hyper, variance)
-    return Errors(rows.order, innovations, deleted, [Change("level shift", x[found], effect, se)])
+    return Errors(rows.order, innovations, deleted, [Change.of("level shift", x[found], score[found], information[found])])
 
 
 def _by_factor(rows: Rows, kernel: Kernel, values: Values) -> Errors:
@@ -126,4 +122,4 @@ def _shifts(rows: Rows, residual: FloatArray, G: FloatArray) -> Change:
     size = np.cumsum(np.einsum("ij,ij->j", G, G)[is_value][::-1])[::-1]
     information = np.einsum("ij,ij->j", steps, steps)
     place = np.flatnonzero((np.diff(x, prepend=x[:1]) > 0) & (information > LEAST_NEW * size))
-    return Change("level shift", x[place], (steps.T @ residual)[place] / information[place], 1 / np.sqrt(information[place]))
+    return Change.of("level shift", x[place], (steps.T @ residual)[place], information[place])

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
+from ..basis.knots import power_of_two
 from ..errors import DataError, IdentificationError, NumericalError, SpecificationError
 from ..observations.points import PointObservations, PointReadings
 from .kernels import Kernel
@@ -22,11 +23,6 @@ from .points import VALUE, check_slopes
 
 MEANS = ("zero", "constant", "linear")
 RANK_TOLERANCE = 1e-10  # of a pivot of the mean's design, its columns of length one
-
-
-def power_of_two(value: float) -> float:
-    """Largest power of two not above a positive number."""
-    return float(np.ldexp(1.0, int(np.frexp(value)[1]) - 1))
 
 
 @dataclass(frozen=True, eq=False)

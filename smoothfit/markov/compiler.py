@@ -19,12 +19,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..errors import SpecificationError
 from ..observations.abscissa import Points
 from .functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from .process import Prior
-from .program import IntArray, Processes, Program
+from .program import Processes, Program
 from .slots import FRESH, OPEN, Intervals, planned
 
 MOST_STATES = 60  # of the kernel

@@ -12,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..errors import IdentificationError, NumericalError
 from .blocks import KINDS, TABLE, Block, blocks_of, table
+from .equation import AnyArray
 from .functionals import Functionals
 from .process import AMPLITUDE, INTENSITY, RESPONSE, Prior, Start, split_values, start_together
 
-IntArray = npt.NDArray[np.int64]
-AnyArray = npt.NDArray[Any]
 DIRECTIONS = 2  # that the kernel takes at once
 
 

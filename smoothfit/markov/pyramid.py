@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
-from ..inference.newton import Minimum, ends_of, local_minima
+from ..inference.newton import ZOOM, Minimum, ends_of, local_minima
 from ..inference.quasi_newton import DECREMENT, End, descend
 from .criteria import Criterion, Likelihood, RestrictedLikelihood
 from .kernels import Terms, require_identified, terms
@@ -48,7 +48,6 @@ ROUGH = 1.0  # decrement at which a descent on less data ends: their optimum is 
 WIDE = 4.0  # bandwidths in blocks from which a level serves
 N_STRETCHES = 8
 SHARE = 16  # one observation in so many is in a stretch
-ZOOM = 8
 MOST_SCORES = 6
 AROUND = 0.5  # standard errors of log q, between the points around the minimum of the scan
 CERTAIN = 20.0  # standard errors of what the stretches imply, from which a competitor is ruled out

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..errors import IdentificationError
 from ..observations.abscissa import Points
 from .kernels import filtered_states, require_identified, shock_scores
 from .rows import Rows
 
-IntArray = npt.NDArray[np.int64]
 Kind = TypeVar("Kind", bound=np.generic)
 MOST_NUMBERS = 2**18  # standard normal ones drawn at a time
 

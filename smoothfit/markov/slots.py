@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from .._validation import IntArray
+
 Mask = npt.NDArray[np.bool_]
 CLOSED, FRESH, OPEN = 0, 1, 2  # what a slot is over a step: of no interval, of one that begins with the step, of one that goes on
 FEWEST = 3  # intervals with a common end that are worth a constant and an accumulator

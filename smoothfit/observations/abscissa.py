@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._frames import column_of, library_of, listed, table_of
-from .._validation import LARGEST_EXACT, FloatArray, Zone, check_choice, check_finite, to_array, to_nanoseconds
+from .._validation import LARGEST_EXACT, FloatArray, IntArray, Zone, check_choice, check_finite, to_array, to_nanoseconds
 from ..errors import DataError, SpecificationError
 
 YEAR = 31_556_952_000_000_000  # nanoseconds in 365.2425 days, the mean of the Gregorian calendar
@@ -27,7 +27,6 @@ NANOSECONDS = {
 }
 LONG = ("Y", "M")  # units that are not chosen unless they are asked for: their lengths are means
 HALF = 2**32  # what splits a 64-bit integer in two that are exact as float64
-IntArray = npt.NDArray[np.int64]
 
 
 def check_unit(unit: str) -> str:

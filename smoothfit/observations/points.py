@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals.stable.v1 as nw
 import numpy as np
-import numpy.typing as npt
 
 from .._entry import entry_point
 from .._frames import RowLabels, framed
-from .._validation import FloatArray, check_order, first_index, from_sequence, frozen, to_floats
+from .._validation import FloatArray, IntArray, check_order, first_index, from_sequence, frozen, to_floats
 from ..errors import DataError, SpecificationError
 from .readings import HIGHEST_DERIVATIVE, OF_INTEGRAL, NamedReadings, NoisyReadings, Table, check_name, check_noise, pooled
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Orders = tuple[int, ...]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._html import html_of
-from .._processes import in_processes
+from .._processes import MOST_FAILED, OF_DRAW, in_processes
 from .._progress import progress_bar
 from .._validation import FloatArray, Frozen, check_choice, check_level, check_memory, check_order, check_rng, frozen
 from ..errors import ConvergenceError, SmoothfitError, SpecificationError
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 KINDS = ("residual", "wild", "block")
 HELD = 1e-9  # of the largest standard deviation of draws: a curve that moves by less is held where it is
 MOST_DRAWN = 1000
-MOST_FAILED = 0.2  # of the draws
 CHUNKS = 8  # for each process
 LINEAR_CHUNK = 256  # draws of a product
-OF_DRAW = 300  # bytes of the objects of a draw
 
 
 @entry_point

@@ -56,11 +56,6 @@ class Program(NamedTuple):
     polynomials: Sequence[Polynomials]
 
 
-def solve_program(program: Program) -> FloatArray:
-    """Return the minimiser (K,)."""
-    return program.free + change_of(program.R, [p._replace(bound=-p.coefficients(program.free)) for p in program.polynomials])
-
-
 def change_of(R: csr_array, polynomials: Sequence[Polynomials]) -> FloatArray:
     """Return the difference d (K,) of the minimiser from that without bounds: |R d| is smallest, the polynomials of d nonnegative.
 

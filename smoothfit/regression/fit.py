@@ -19,7 +19,7 @@ from .._validation import FloatArray
 from ..basis.tensor import AnyBasis
 from ..inference.newton import deviance
 from ..observations import Observations
-from ..results.estimates import LEAST_FREE
+from ..results.influence import left_free
 from .band import Solution, multiply_factor, rows_of_factor
 from .correlated import Correlated
 from .correlation import Correlation
@@ -233,8 +233,7 @@ class Fit:
     @property
     def resid_standardized(self) -> FloatArray:
         """`resid_whitened` over sqrt(1 - leverage), (n,); NaN where the curve interpolates."""
-        free = 1 - self.leverage
-        return self.resid_whitened / np.sqrt(np.where(free > LEAST_FREE, free, np.nan))
+        return self.resid_whitened / np.sqrt(left_free(self.leverage))
 
     @property
     def order(self) -> npt.NDArray[np.int64]:

@@ -13,8 +13,7 @@ from .._validation import FloatArray, check_level, described
 from ..basis import BSplineBasis
 from ..basis.recombined import RecombinedBasis
 from ..errors import SpecificationError
-from ..results.estimates import LEAST_FREE
-from ..results.influence import Influence
+from ..results.influence import Influence, externally_studentized, left_free
 from .band import BandRows, pack
 from .intervals import Intervals
 from .products import ProductRows
@@ -156,7 +155,7 @@ class Inference(Intervals):
         import pandas as pd
 
         residual, variance, leverage = self._fit.deleted
-        free = np.where(1 - leverage > LEAST_FREE, 1 - leverage, np.nan)
+        free = left_free(leverage)
         r = residual / np.sqrt(variance * free)
         studentized = self._studentized(r)
         return pd.DataFrame(
@@ -175,8 +174,7 @@ class Inference(Intervals):
     def _studentized(self, r: FloatArray) -> FloatArray:
         if self.loss == "squares" or not self.use_t:
             return super()._studentized(r)
-        m = self.df_resid  # a loss may give observations no weight
-        return np.asarray(r * np.sqrt((m - 1) / np.maximum(m - r**2, LEAST_FREE)))
+        return externally_studentized(r, self.df_resid)  # a loss may give observations no weight
 
     @framed
     def outliers(self, alpha: float = 0.05) -> pd.DataFrame:

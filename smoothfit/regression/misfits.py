@@ -16,21 +16,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..observations import OF_DIFFERENCE, Observations
 from ..observations.abscissa import Abscissa
 from ..observations.points import PointObservations
-from ..results.estimates import LEAST_FREE
+from ..results.influence import left_free
 from ..results.misfit import AT_POINTS, FEW, FEW_STRETCHES, Errors, Misfit, Remedies, even_stretches, misfits_of
 from ..results.offsets import Offset, Stretch, offsets_of
 from ..results.protocols import Change
 from .band import BandRows, solve_transposed
 from .fit import Fit
 from .recursive import DEPENDENT, Record, free_of, record_of, recursive
-
-IntArray = npt.NDArray[np.int64]
 
 MOST_OPERATIONS = 50_000_000  # from which on a fit is not tested
 LEAST_NEW = 1e-6  # of the squares of a shift: what the curve does not follow; less is rounding
@@ -106,9 +103,9 @@ def _errors(fit: Fit, stretches: list[slice]) -> Errors | None:
         own, its_free = record.stretch(start, stop, free)
         errors, R, z = recursive(own, its_free)
         seen = _seen(own, R)
-        residual, left = own.residual - z @ seen, 1 - np.einsum("dm,dm->m", seen, seen)
+        residual, leverage = own.residual - z @ seen, np.einsum("dm,dm->m", seen, seen)
         one_step.append(errors)
-        deleted.append(residual / np.sqrt(np.where(left > LEAST_FREE, left, np.nan)))
+        deleted.append(residual / np.sqrt(left_free(leverage)))
         if steps is not None:
             shifts.append(steps.estimated(slice(start, stop), residual, seen))
     return Errors(rows, np.concatenate(one_step), np.concatenate(deleted), shifts)
@@ -160,5 +157,4 @@ class _Steps(NamedTuple):
         information = size - np.einsum("dm,dm->m", followed, followed)
         is_between = (np.diff(x) > 0) & (np.maximum.accumulate(self.upper[part])[:-1] <= x[1:])
         place = np.flatnonzero(np.append(False, is_between) & (information > LEAST_NEW * size))
-        at = self.abscissa.restore(x[place])
-        return Change("level shift", at, score[place] / information[place], 1 / np.sqrt(information[place]))
+        return Change.of("level shift", self.abscissa.restore(x[place]), score[place], information[place])

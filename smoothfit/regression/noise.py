@@ -9,7 +9,7 @@ import numpy as np
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..results.estimates import LEAST_FREE
+from ..results.influence import left_free
 from ..results.misfit import Misfit
 from ..results.mixtures import critical_value
 from ..results.protocols import Change
@@ -180,5 +180,4 @@ class NoiseResults(Inference):
         observation less its mean given them. NaN where the curve interpolates an observation.
         """
         residual, _, leverage = self._fit.deleted
-        free = 1 - leverage
-        return np.asarray(residual / np.where(free > LEAST_FREE, free, np.nan))
+        return residual / left_free(leverage)

@@ -12,18 +12,16 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import csr_array, vstack
 
 from .._core import _kernels
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..basis import TensorProductBasis
 from ..basis.base import Basis
 from ..basis.sparse import rows_of
 from .band import BandRows, Factor, pack
 
 MOST_ENTRIES = 2**22  # of rows that are multiplied out at a time
-IntArray = npt.NDArray[np.int64]
 
 
 class ProductRows(NamedTuple):

@@ -15,28 +15,29 @@ from .specification import Specification
 from .system import System
 
 
-class Solved(Protocol):
-    """A fit as the control of rounding sees it."""
+class Estimated(Protocol):
+    """The rows of a fit, and what was estimated."""
 
-    @property
-    def specification(self) -> Specification: ...
     @property
     def rows(self) -> Rows: ...
     @property
     def estimate(self) -> Estimate: ...
+
+
+class Solved(Estimated, Protocol):
+    """A fit as the control of rounding sees it."""
+
+    @property
+    def specification(self) -> Specification: ...
     @property
     def whole(self) -> System: ...
     @property
     def solution(self) -> Solution: ...
 
 
-class Judged(Protocol):
+class Judged(Estimated, Protocol):
     """A fit as sandwich covariances see it."""
 
-    @property
-    def rows(self) -> Rows: ...
-    @property
-    def estimate(self) -> Estimate: ...
     @property
     def cov_type(self) -> str: ...
     @property

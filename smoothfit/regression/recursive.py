@@ -20,16 +20,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import qr
 from scipy.sparse import csr_array
 
 from .._core import _kernels
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from .band import BandRows, factorize, join, pack
 from .fit import Fit
 
-IntArray = npt.NDArray[np.int64]
 BLOCK = 32  # observations that are looked through together
 FEW = 4  # functions, that the first observations identify well enough
 NEW = 1e-4  # of the size of a row: what is left of it beside the rows before, from which it adds information

@@ -9,7 +9,7 @@ import numpy as np
 from .._entry import warn
 from .._validation import FloatArray, check_order
 from ..errors import DataError, LeverageWarning, SpecificationError
-from ..results.estimates import LEAST_FREE
+from ..results.influence import LEAST_FREE
 from .band import merged, multiply_factor
 from .protocols import Judged
 from .rows import Rows

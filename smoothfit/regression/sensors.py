@@ -35,6 +35,7 @@ from .products import ProductRows
 from .rows import Rows, degree_of
 
 STEP = 1e-4  # of a coordinate, of central differences: right to its square
+WIDE = 1e-3  # likewise, of second differences
 REACH, NEAR = 7.0, 1.0  # of log s about the ratio of spreads: where it is looked for, and where starts lie
 LONGEST = 0.5  # of the range of x: a lag at most
 MARGIN = 2e-3  # of a coordinate: from lags at which the basis ends, where rounding and differences would leave it
@@ -447,20 +448,20 @@ class SensorEngine:
             found[:, i] = terms.log_det.value[0] - factor, terms.sse.value[0]
         return found
 
-    def _expansion(self, theta: FloatArray, step: float = 1e-3) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
+    def _expansion(self, theta: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
         """Value, gradient and Hessian of log_det and of sse at one theta."""
         p = len(theta)
-        moves = step * np.eye(p)
+        moves = WIDE * np.eye(p)
         pairs = [(i, j) for i in range(p) for j in range(i)]
         corners = [a * moves[i] + b * moves[j] for i, j in pairs for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
         values = self._values(theta + np.array([np.zeros(p), *moves, *-moves, *corners]))
         found = []
         sides = values[:, 1 : 2 * p + 1].reshape(2, 2, p)
         for centre, (up, down), rest in zip(values[:, 0], sides, values[:, 2 * p + 1 :], strict=True):
-            hessian = np.diag((up - 2 * centre + down) / step**2)
+            hessian = np.diag((up - 2 * centre + down) / WIDE**2)
             for (i, j), (a, b, c, d) in zip(pairs, rest.reshape(-1, 4), strict=True):
-                hessian[i, j] = hessian[j, i] = (a - b - c + d) / (4 * step**2)
-            found.append((centre, (up - down) / (2 * step), hessian))
+                hessian[i, j] = hessian[j, i] = (a - b - c + d) / (4 * WIDE**2)
+            found.append((centre, (up - down) / (2 * WIDE), hessian))
         return found
 
     def information(self, theta: FloatArray) -> FloatArray:

@@ -12,8 +12,8 @@ from .._entry import entry_point
 from .._frames import framed
 from .._validation import FloatArray
 from ..observations import Observations
-from .estimates import LEAST_FREE, Results
-from .influence import Influence
+from .estimates import Results
+from .influence import Influence, externally_studentized
 from .protocols import Change, Diagnosed, Unexplained
 
 if TYPE_CHECKING:
@@ -97,9 +97,7 @@ class CurveDiagnostics(Results):
     def _studentized(self, standardized: FloatArray) -> FloatArray:
         """Standardised residuals (n,) with the noise variance, if it is estimated, estimated without the observation."""
         m = self.df_interval
-        if np.isinf(m):
-            return standardized
-        return np.asarray(standardized * np.sqrt((m - 1) / np.maximum(m - standardized**2, LEAST_FREE)))
+        return standardized if np.isinf(m) else externally_studentized(standardized, m)
 
     def get_influence(self) -> Influence:
         """Return how far each observation draws the curve: leverages, studentised residuals, Cook's distances.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from .._entry import entry_point
 from .._validation import FloatArray
 from ..errors import DataError
+from .influence import left_free
 from .kept import KEPT, KeptEstimates
 from .parameter_tests import ParameterTests
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from statsmodels.iolib.summary2 import Summary as Summary2
 
     from ..observations.readings import NamedReadings
-
-LEAST_FREE = 1e-10  # a fraction of an observation's noise that is left in its residual, below which it is rounding
 
 
 class Compared(NamedTuple):
@@ -178,8 +177,7 @@ class Results(ParameterTests):
     @property
     def _free(self) -> FloatArray:
         """1 - leverage; NaN if that is rounding."""
-        free = 1 - self._leverage
-        return np.where(free > LEAST_FREE, free, np.nan)
+        return left_free(self._leverage)
 
     @property
     def _loo_resid(self) -> FloatArray:

@@ -27,10 +27,22 @@ from .._entry import entry_point
 from .._frames import rows_frame
 from .._html import html_of
 from .._validation import FloatArray
-from .estimates import LEAST_FREE
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LEAST_FREE = 1e-10  # a fraction of an observation's noise that is left in its residual, below which it is rounding
+
+
+def left_free(leverage: FloatArray) -> FloatArray:
+    """1 - leverage, the fraction of its noise that is left in a residual; NaN if that is rounding."""
+    free = 1 - leverage
+    return np.where(free > LEAST_FREE, free, np.nan)
+
+
+def externally_studentized(r: FloatArray, m: float) -> FloatArray:
+    """Standardised residuals (n,), with a noise variance of m degrees of freedom estimated without the observation."""
+    return np.asarray(r * np.sqrt((m - 1) / np.maximum(m - r**2, LEAST_FREE)))
 
 
 @entry_point
@@ -78,8 +90,7 @@ class Influence:
 
     @property
     def _odds(self) -> FloatArray:
-        free = 1 - self.hat_matrix_diag
-        return np.asarray(self.hat_matrix_diag / np.where(free > LEAST_FREE, free, np.nan))
+        return self.hat_matrix_diag / left_free(self.hat_matrix_diag)
 
     @property
     def cooks_distance(self) -> tuple[FloatArray, FloatArray]:

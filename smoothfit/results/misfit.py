@@ -31,11 +31,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
 from .._entry import warn
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..errors import MisfitWarning
 from ..observations import Observations, Readings
 from ..observations.points import PointObservations
@@ -44,8 +43,6 @@ from .exact import is_stuck
 from .offsets import KINDS, Offset
 from .protocols import Change
 from .serial import autocorrelations, ljung_box
-
-IntArray = npt.NDArray[np.int64]
 
 LEVEL = 5e-4  # of each test, over all series
 FAR_BELOW = 0.5  # SDs: smaller errors are those of a given sd= that is too large, which only widens intervals

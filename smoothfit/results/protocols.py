@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
@@ -20,6 +21,11 @@ class Change(NamedTuple):
     x: npt.NDArray[Any]
     effect: FloatArray
     se: FloatArray
+
+    @classmethod
+    def of(cls, kind: str, x: npt.NDArray[Any], score: FloatArray, information: FloatArray, unit: float = 1.0) -> Change:
+        """By their scores and information (n,), in units."""
+        return cls(kind, x, score / information * unit, unit / np.sqrt(information))
 
 
 class Posterior(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..inference import newton, quasi_newton
 from ..inference.newton import Minimum, minimize
 from ..markov.bandwidth import LIMIT
@@ -21,7 +21,6 @@ from ..observations import Observations
 from .fitting import COARSE, GRID
 from .smoothing import MOST_LOST
 
-IntArray = npt.NDArray[np.int64]
 CHUNK = 512  # curves between two steps of a progress bar
 ENDINGS = ("inside", "at_lower", "at_upper", "left")
 HALVINGS = 100

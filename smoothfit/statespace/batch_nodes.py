@@ -24,10 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._core import _kernels
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..inference.engine import Expansion, information_of_scales
 from ..inference.marginal import log_prior
-from ..markov.sampling import IntArray
 from .batch import Batch
 
 # Nodes of posteriors of rho, up to each SD of it. Beside the estimate, seven fill a pack of the kernels.

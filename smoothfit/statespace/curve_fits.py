@@ -14,7 +14,7 @@ from .._core import _kernels
 from .._entry import entry_point
 from .._frames import framed
 from .._html import html_of
-from .._validation import FloatArray, Zone, check_level, check_memory, check_order
+from .._validation import FloatArray, IntArray, Zone, check_level, check_memory, check_order
 from ..errors import DataError, UnknownNameError
 from ..observations import derivative_label
 from ..observations.abscissa import in_zone
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-IntArray = npt.NDArray[np.int64]
 MOST_PANELS = 12
 MOST_OF_FAN, FAN_POINTS = 1000, 200
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import narwhals.stable.v1 as nw
 import numpy as np
-import numpy.typing as npt
 
 from .._frames import absent_column
-from .._validation import shown, to_floats
+from .._validation import IntArray, shown, to_floats
 from ..errors import DataError, SpecificationError, UnknownNameError
 from ..observations import Observations
 from ..observations.abscissa import unit_of
@@ -20,7 +19,6 @@ from ..observations.abscissa import unit_of
 if TYPE_CHECKING:
     import pandas as pd
 
-IntArray = npt.NDArray[np.int64]
 NO_OBSERVATION = "it has no observation (all are missing)"  # the reason why a curve is not fitted
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from .._validation import FloatArray, first_index
+from .._validation import FloatArray, IntArray, first_index
 from ..errors import DataError
 from ..markov.process import LENGTH, PERIOD, RATIO, RESPONSE, Hyperparameter
 from ..markov.program import Program
@@ -19,7 +18,6 @@ from ..observations import OF_DIFFERENCE, Observations, Readings
 from ..results.exact import SMALLEST_SD, is_stuck
 from .periodic import Phases
 
-IntArray = npt.NDArray[np.int64]
 SHORTEST, LONGEST = 1e-3, 10.0  # of the mean spacing and of the range of x: response times at least and at most
 SMALLEST_IN_STEPS = 1e-3  # SD of noise that counts as none: one report in hundreds changes by it
 COARSEST = 1e8  # steps, as multiples of the size of the observations

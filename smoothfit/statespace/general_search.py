@@ -8,11 +8,10 @@ from functools import cache, cached_property
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import qmc
 
 from .._entry import warn
-from .._validation import FloatArray, frozen
+from .._validation import FloatArray, IntArray, frozen
 from ..errors import ConvergenceError, IdentificationError, IntegrationWarning, NumericalError
 from ..inference.descent import Scored, descend
 from ..inference.newton import Minimum, best_from, differenced, minimize
@@ -20,7 +19,6 @@ from ..inference.quasi_newton import DECREMENT, LEVEL
 from ..markov.program import Scan, Sums
 from .extent import LOG, Parameter
 
-IntArray = npt.NDArray[np.int64]
 LOG_2_PI = float(np.log(2 * np.pi))
 CANDIDATES, FEWEST = 6, 5  # powers of two of starts that are tried at most and at least
 LENGTHS, POOL = 9, 15  # of each length scale, inner values that are tried, each with the others of so many starts

@@ -11,7 +11,7 @@ from .._validation import EPS, FloatArray
 from ..markov.functionals import VALUE, Functionals
 from ..observations import Observations, Readings
 from ..observations.readings import OF_INTEGRAL
-from ..results.estimates import LEAST_FREE
+from ..results.influence import left_free
 from ..results.misfit import Errors
 from ..results.offsets import Offset, Stretch, offsets_of, scores_of
 from ..results.protocols import Change
@@ -126,8 +126,7 @@ class ObservedPosterior:
     @cached_property
     def _free(self) -> FloatArray:
         """1 - leverage; NaN if that is rounding."""
-        free = 1 - self.leverage
-        return np.where(free > LEAST_FREE, free, np.nan)
+        return left_free(self.leverage)
 
     @property
     def resid_standardized(self) -> FloatArray:
@@ -155,9 +154,9 @@ class ObservedPosterior:
         spread = self._ask(replace(read, process=process, effects=effects))[1]
         for part, inverse in zip(model.joint, inverses, strict=True):
             precision = np.diagonal(inverse, axis1=1, axis2=2)
-            free = 1 - spread[part.rows] / precision
+            free = left_free(spread[part.rows] / precision)
             weighted = np.einsum("nij,nj->ni", inverse, (resid / units)[part.rows])
-            left_out[part.rows] = weighted / (precision * np.where(free > LEAST_FREE, free, np.nan)) * units[part.rows]
+            left_out[part.rows] = weighted / (precision * free) * units[part.rows]
         return left_out
 
     @property

@@ -9,11 +9,10 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..basis import Spline
 from ..markov.functionals import Functionals
 from ..markov.program import Program
-from ..markov.sampling import IntArray
 from ..observations import Readings
 from ..observations.abscissa import Points
 from ..observations.readings import HIGHEST_DERIVATIVE

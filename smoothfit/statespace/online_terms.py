@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import factorial
 
-from .._validation import FloatArray
-from ..markov.sampling import IntArray
+from .._validation import FloatArray, IntArray
 
 
 class Totals:

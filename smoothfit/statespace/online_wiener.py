@@ -12,11 +12,10 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
-import numpy.typing as npt
 
 from .._core import _kernels
 from .._entry import entry_point
-from .._validation import FloatArray, check_order
+from .._validation import FloatArray, IntArray, check_order
 from ..errors import DataError, NumericalError, SpecificationError
 from ..inference.engine import Moments
 from ..markov.functionals import VALUE
@@ -29,7 +28,6 @@ from .online import OnlineSpline
 from .online_terms import Totals, added_terms
 from .source import Kind, Source
 
-IntArray = npt.NDArray[np.int64]
 BLOCK = 4096  # rows that are run before the oldest are forgotten
 
 

@@ -12,7 +12,7 @@ from .._entry import entry_point
 from .._validation import FloatArray
 from ..markov.criteria import LIKELIHOODS
 from ..results.curve import CurveResults
-from ..results.estimates import LEAST_FREE
+from ..results.influence import LEAST_FREE
 from ..results.integrated import Integrated
 from .fit import Fit
 

@@ -11,12 +11,11 @@ import numpy as np
 
 from .._entry import entry_point
 from .._frames import labelled, table_of
-from .._validation import FloatArray, check_choice
+from .._validation import FloatArray, IntArray, check_choice
 from ..errors import SpecificationError
 from ..inference.engine import PointDraws
 from ..markov.functionals import DIFFERENCE as OF_ENDS
 from ..markov.functionals import INTEGRAL
-from ..markov.sampling import IntArray
 from ..observations import derivative_label
 from ..observations.abscissa import Asked, Points
 from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution

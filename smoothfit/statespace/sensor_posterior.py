@@ -12,8 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._validation import FloatArray
-from ..markov.sampling import IntArray
+from .._validation import FloatArray, IntArray
 from ..observations import Observations
 from ..observations.abscissa import Points
 from .effects import RegressedPoints

@@ -52,9 +52,7 @@ def changes_of(specification: Specification, values: FloatArray, variance: Float
         information = adjoint.information[:, at + j]
         used = (np.arange(len(information)) > known) & (information > LEAST_INFORMATION * direct[j])
         unit = specification.scale.of(j)
-        changes.append(
-            Change(kind, x[used], adjoint.score[used, at + j] / information[used] * unit, unit / np.sqrt(information[used]))
-        )
+        changes.append(Change.of(kind, x[used], adjoint.score[used, at + j], information[used], unit))
     return changes
 
 

@@ -194,8 +194,24 @@ def _is_of(specification: Specification, p: Parameter, kind: str, n_prior: int) 
     return not p.is_variance and p.index < n_prior and specification.hyperparameters[p.index].kind == kind
 
 
+class _Tied(Smoothing):
+    """An intensity q that follows from the variances."""
+
+    def log_size(self, theta: FloatArray) -> float:
+        """Of q."""
+        return self._tied(theta)[0]
+
+    def slopes(self, theta: FloatArray) -> FloatArray:
+        """By the variances."""
+        return self._variances(self._tied(theta)[1])
+
+    @abstractmethod
+    def _tied(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Logarithm of q and its derivatives by the logarithms of the variances."""
+
+
 @dataclass(frozen=True, eq=False)
-class _Ratio(Smoothing):
+class _Ratio(_Tied):
     """The variance of the first unknown series over lam."""
 
     @cached_property
@@ -207,20 +223,12 @@ class _Ratio(Smoothing):
         check_range("lam", self.value, float(np.log(unit) - np.log(q_unit) - np.log(self.value)), model.observations.places)
         return FixedLam(self.value * q_unit / unit)
 
-    def log_size(self, theta: FloatArray) -> float:
-        """Of q."""
-        return self._tied(theta)[0]
-
-    def slopes(self, theta: FloatArray) -> FloatArray:
-        """One by the variance that it is compared with."""
-        return self._variances(self._tied(theta)[1])
-
     def _tied(self, theta: FloatArray) -> tuple[float, FloatArray]:
         return self.tie.log_q(None, self._log_variances(theta))
 
 
 @dataclass(frozen=True, eq=False)
-class _Width(Smoothing):
+class _Width(_Tied):
     """q at which the averaging window has a width."""
 
     order: int
@@ -233,14 +241,6 @@ class _Width(Smoothing):
                 "bandwidth given, but integrals and differences of f are observed, which have no window; pass lam= or edf="
             )
         return Density(self.specification, self.order)
-
-    def log_size(self, theta: FloatArray) -> float:
-        """Of q."""
-        return self._tied(theta)[0]
-
-    def slopes(self, theta: FloatArray) -> FloatArray:
-        """By the variances, as their observations inform."""
-        return self._variances(self._tied(theta)[1])
 
     def _tied(self, theta: FloatArray) -> tuple[float, FloatArray]:
         width = self.value / self.specification.scale.x_unit

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from math import comb, factorial
 
 import numpy as np
-import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import FloatArray, IntArray
 from ..basis import BSplineBasis, Spline
 from ..errors import NumericalError
 from ..markov.rows import Scale
 from ..observations.abscissa import Points
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

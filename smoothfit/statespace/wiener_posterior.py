@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .._validation import FloatArray, frozen
+from .._validation import FloatArray, IntArray, frozen
 from ..basis import Spline
 from ..errors import SpecificationError
 from ..markov.bandwidth import Resolution
@@ -19,7 +19,7 @@ from ..markov.integral import integral_moments
 from ..markov.kernels import filtered_states, higher_derivatives, innovations, smoothed_states, state_variances, states_at, terms
 from ..markov.priors import IntegratedWiener
 from ..markov.rows import Rows
-from ..markov.sampling import IntArray, Sampler, Shocks, shocks
+from ..markov.sampling import Sampler, Shocks, shocks
 from ..observations import Observations
 from ..observations.abscissa import Points
 from ..results.misfit import Errors
@@ -391,7 +391,7 @@ class WienerPosterior:
             unit = rows.scale.of(j)
             known = found.information[:, j] > 0
             information = found.information[known, j]
-            changes.append(Change(kind, x[known], found.score[known, j] / information * unit, unit / np.sqrt(information)))
+            changes.append(Change.of(kind, x[known], found.score[known, j], information, unit))
         return changes
 
     def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> WienerOnline:

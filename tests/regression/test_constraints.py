@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 import smoothfit as sf
 from smoothfit.errors import SmoothfitError, SpecificationError
 from smoothfit.regression.band import rows_of_factor
-from smoothfit.regression.conic import Program, _attempt, solve_program
+from smoothfit.regression.conic import Program, _attempt, change_of
 from smoothfit.regression.restricted import gradient, multipliers_of
 
 wrong = pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of models that the observations contradict
@@ -206,7 +206,8 @@ def test_pieces_held_one_after_the_other_make_the_whole_program():
             free = res._fit.estimate.system.solve(res._fit.estimate.log_tau, res._fit.estimate.log_sigma2)
             R = rows_of_factor(free.R).sparse(len(free.R))
             program = Program(R, free.z, free.coef, res._fit.specification.restrictions.polynomials)
-            at_once, by_pieces = _attempt(program)[1], solve_program(program)
+            beside = [p._replace(bound=-p.coefficients(program.free)) for p in program.polynomials]
+            at_once, by_pieces = _attempt(program)[1], program.free + change_of(program.R, beside)
             least = np.sum((R @ at_once - free.z) ** 2)
             assert np.sum((R @ by_pieces - free.z) ** 2) == pytest.approx(least, rel=1e-7)
             np.testing.assert_allclose(by_pieces, at_once, atol=1e-4 * np.abs(at_once).max())

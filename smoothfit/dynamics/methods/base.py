@@ -69,8 +69,6 @@ class Fitted:
         Log-likelihood; NaN where the method maximises none.
     n_rows : int
         Rows or observations that the estimate uses.
-    n_constants : int
-        Initial states and other constants that were estimated beside params.
     decrement : float
     boundary : tuple of str
     notes : tuple of str
@@ -92,7 +90,6 @@ class Fitted:
     bread: FloatArray | None = None
     by_row: RowScores | Callable[[], RowScores] | None = None
     llf: float = np.nan
-    n_constants: int = 0
     decrement: float = 0.0
     boundary: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

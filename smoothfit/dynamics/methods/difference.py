@@ -10,18 +10,15 @@ from __future__ import annotations
 from math import factorial
 
 import numpy as np
-import numpy.typing as npt
 import statsmodels.api as sm
 
 from ..._entry import warn
-from ..._validation import FloatArray, check_choice
+from ..._validation import FloatArray, IntArray, check_choice
 from ...errors import BiasWarning, DataError, IdentificationError, SpecificationError
 from ..diagnostics import noise_variance_from_lags
 from ..regressing import gaussian_llf
 from ..sample import term_columns
 from .base import Fitted, Method, Problem, RowScores
-
-IntArray = npt.NDArray[np.int64]
 
 MATERIAL = 0.5  # of a standard error: a bias beyond which the fit warns
 MATERIAL_SHARE = 0.05  # of the coefficient

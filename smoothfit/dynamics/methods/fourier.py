@@ -83,7 +83,6 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         cov_type="eiv",
         llf=np.nan,
         resid=noise_by_node(relation, sample, theta),
-        n_constants=len(runs) * (m + 2),
         extra={"n_frequencies": len(target)},
     )
 

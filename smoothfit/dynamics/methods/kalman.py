@@ -407,7 +407,6 @@ def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
         bread=None if inverse is None else np.asarray(inverse),
         by_row=partial(score_rows, Problem(equation, model.sample), optimum, to_public),
         llf=-0.5 * (optimum.value - equation.misfit(optimum.theta)[0]),
-        n_constants=equation.n_states * len(model.sample.labels),
         decrement=optimum.decrement,
         boundary=boundary,
         notes=("the observations obey the equation to rounding: there is no noise to estimate",) if optimum.is_exact else (),

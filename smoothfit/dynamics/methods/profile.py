@@ -23,6 +23,7 @@ import numpy as np
 from ..._validation import FloatArray, check_positive
 from ...errors import ConvergenceError, NumericalError, SpecificationError
 from ..likelihood import StateSpace
+from ..scoring import DIFFERENCE
 from ..start import starts
 from . import kalman, output_error
 from .base import Fitted, Method, Problem, RowScores
@@ -31,7 +32,6 @@ WEIGHT = 100.0  # of the equation, in units of sigma^2 / q
 MAX_ITERATIONS = 60
 DECREMENT = 1e-10
 LOOSE = 1e-3  # where no step is better: within three hundredths of a standard error
-DIFFERENCE = 1e-3  # of a standard error
 
 
 def estimate(problem: Problem, lam: float | None = None) -> Fitted:
@@ -149,7 +149,6 @@ def _fitted(
         n_rows=len(r),
         bread=np.asarray(bread),
         by_row=RowScores(J * r[:, None], sample.run[read]),
-        n_constants=problem.equation.n_states * len(sample.labels),
         decrement=decrement,
         extra={"lam": lam},
     )

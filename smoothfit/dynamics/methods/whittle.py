@@ -355,7 +355,6 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, runs: list[Spectra
         bread=bread,
         by_row=RowScores(-0.5 * scores[:, free] / public[free], run),  # a pair of conjugate frequencies is one observation
         llf=-0.5 * (value + sum(each.n for each in runs) * np.log(2 * np.pi)),
-        n_constants=relation.order * len(runs),
         decrement=decrement,
         boundary=boundary,
     )
