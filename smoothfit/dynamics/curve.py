@@ -232,18 +232,7 @@ class DynamicsCurve(CurveResults):
         return self.results.fitted.is_noise
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
-        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
-        >>> cov = res.curve().cov_params()
-        >>> bool(np.isclose(cov.loc["y", "y"], res.bse["y"] ** 2))
-        True
-        """
+        """Return the covariance of `params`."""
         return self.results.cov_params()
 
     @property
@@ -356,16 +345,7 @@ class DynamicsCurve(CurveResults):
         return Estimate(mean[0], float(np.sqrt(variance[0])), ends=laws.then(ends_of))
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the table of the equation's fit.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
-        >>> res.curve().summary().tables[0].title
-        'Derivative Regression Results'
-        """
+        """Return the table of the equation's fit."""
         return self.results.summary(alpha)
 
     def __repr__(self) -> str:

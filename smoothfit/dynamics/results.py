@@ -307,18 +307,7 @@ class DynamicsResults(Checks):
         return plot_fit(self, alpha, ax)
 
     def plot_diagnostics(self, ax: Any = None, output: str | None = None, run: Any = None) -> npt.NDArray[Any]:
-        """Draw one-step-ahead prediction errors of an output's series; see `CurveResults.plot_diagnostics`.
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
-        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
-        >>> len(res.plot_diagnostics())
-        6
-        >>> plt.close()
-        """
+        """Draw one-step-ahead prediction errors of an output's series; see `CurveResults.plot_diagnostics`."""
         return self.curve(output, run).plot_diagnostics(ax)
 
     def plot_step_response(self, t: Any, alpha: float = 0.05, ax: Any = None) -> Axes:

@@ -260,16 +260,7 @@ class Hyperparameters(Results, Integrated):
         return pd.Series(np.sqrt(np.diag(self._cov_log_params)), index=self.params.index, name="bse_log")
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`: that of the logarithms, and the delta method.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> res = sf.GaussianProcess(x, np.sin(x), sf.gp.Matern52(), sd=0.1).fit()
-        >>> bool(np.allclose(np.diag(res.cov_params()), (res.params * res.bse_log) ** 2))
-        True
-        """
+        """Return the covariance of `params`: that of the logarithms, and the delta method."""
         values = self.params.to_numpy()
         return self.cov_log_params() * np.outer(values, values)
 

@@ -311,15 +311,6 @@ class GaussianProcessResults(Gradients):
         Returns
         -------
         statsmodels.iolib.summary.Summary
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
-        >>> table = sf.GaussianProcess(x, y, sf.gp.Matern52()).fit().summary()
-        >>> "length_scale.x" in table.as_text()
-        True
         """
         from .summary import process_summary
 

@@ -409,19 +409,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         )
 
     def test_serial_correlation(self, lags: int | None = None) -> NoReturn:
-        """Refused: points of several variables have no order.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
-        >>> sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit().test_serial_correlation()
-        Traceback (most recent call last):
-            ...
-        smoothfit.errors.SpecificationError: points of several variables have no order, and their residuals no serial correlation
-        """
+        """Refused: points of several variables have no order."""
         raise SpecificationError("points of several variables have no order, and their residuals no serial correlation")
 
     def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:

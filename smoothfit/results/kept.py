@@ -25,34 +25,12 @@ class KeptEstimates(ParameterTests):
     _kept: dict[str, Any]
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
-        >>> before = res.cov_params()
-        >>> res.remove_data()
-        >>> bool(res.cov_params().equals(before))
-        True
-        """
+        """Return the covariance of `params`."""
         cov: pd.DataFrame = self._kept["cov_params"]
         return cov.copy()
 
     def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return intervals of `params`; refused if they integrate over the parameters, and so need the observations.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> res = sf.SplineRegression(sf.observe(x, np.sin(x), sd=0.1), sf.BSplineBasis.uniform(0, 6, 5)).fit()
-        >>> before = res.conf_int()
-        >>> res.remove_data()
-        >>> bool(res.conf_int().equals(before))
-        True
-        """
+        """Return intervals of `params`; refused if they integrate over the parameters, and so need the observations."""
         return _refuse("conf_int") if self._has_quantiles else super().conf_int(alpha)
 
     @property
@@ -61,33 +39,11 @@ class KeptEstimates(ParameterTests):
         return _refuse("pvalues") if self._integrates else super().pvalues
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ContrastResults:
-        """Test combinations of parameters, as `Results.t_test`; refused as `conf_int` is.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> res = sf.SplineRegression(sf.observe(x, np.sin(x), sd=0.1), sf.BSplineBasis.uniform(0, 6, 5)).fit()
-        >>> before = res.t_test("b0 = b1").pvalue
-        >>> res.remove_data()
-        >>> bool(res.t_test("b0 = b1").pvalue == before)
-        True
-        """
+        """Test combinations of parameters, as `Results.t_test`; refused as `conf_int` is."""
         return _refuse("t_test") if self._integrates else super().t_test(r_matrix, q_matrix)
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the table of the fit, at alpha = 0.05.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
-        >>> before = res.summary().as_text()
-        >>> res.remove_data()
-        >>> res.summary().as_text() == before
-        True
-        """
+        """Return the table of the fit, at alpha = 0.05."""
         if alpha != KEPT_ALPHA:
             raise AbsentError(f"alpha is {alpha}, and remove_data() kept the summary at {KEPT_ALPHA}; see conf_int(alpha)")
         table: Summary = self._kept["summary"]
@@ -133,20 +89,7 @@ class KeptEstimates(ParameterTests):
         _refuse("a comparison")
 
     def plot_diagnostics(self, ax: Any = None) -> NoReturn:
-        """Refused: diagnostics are drawn from the observations.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> res = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit()
-        >>> res.remove_data()
-        >>> try:
-        ...     res.plot_diagnostics()
-        ... except sf.errors.AbsentError as error:
-        ...     print(str(error).split(",")[0])
-        plot_diagnostics is made of the observations
-        """
+        """Refused: diagnostics are drawn from the observations."""
         _refuse("plot_diagnostics")
 
     def __repr__(self) -> str:

@@ -77,15 +77,6 @@ class SmoothingSplineResults(Additive, Forecasting):
         """Return how far each observation draws the curve; see `CurveResults.get_influence`.
 
         Refused with `covariances` between the errors of series, whose observations are not left out one by one.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> y = np.sin(x) + np.where(x == x[7], 0.5, 0.0)
-        >>> influence = sf.SmoothingSpline(sf.observe(x, y)).fit(edf=6).get_influence()
-        >>> int(influence.cooks_distance[0].argmax())  # the observation that is off by 0.5
-        7
         """
         if self.model.specification is not None and self.model.specification.joint:
             raise SpecificationError(
@@ -452,20 +443,7 @@ class SmoothingSplineResults(Additive, Forecasting):
     # Summary ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: method, smoothing, observations by series, parameters with intervals, convergence.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> table = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().summary()
-        >>> print(table.tables[-1])
-        ======================================================
-                     estimate    std err     [0.025     0.975]
-        ------------------------------------------------------
-        q             0.25519    0.10056    0.13447    0.66956
-        ======================================================
-        """
+        """Return a table of the fit: method, smoothing, observations by series, parameters with intervals, convergence."""
         from ..results.summary import curve_summary
         from .tables import facts_of, notes_of_fit, parameters_of, readings_of
 
