@@ -3,6 +3,7 @@
 import pickle
 from functools import partial
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -143,6 +144,14 @@ def test_a_lag_at_the_end_of_the_domain_has_no_standard_error():
     assert row["estimate"] == pytest.approx(last, abs=0.01)
     assert row["estimate"] < last
     assert np.isnan(row["bse"])
+
+
+def test_a_negative_lag_is_drawn_on_a_linear_axis():
+    axes = model(pair(sd=None, lag=(-0.9, 0.9), late=-LAG)).fit(lam=LAM).plot_hyperparameters()
+    scales = {ax.get_xlabel(): ax.get_xscale() for ax in axes}
+    assert scales.pop("lag.b") == "linear"
+    assert set(scales.values()) == {"log"}
+    plt.close(axes[0].figure)
 
 
 def test_which_series_is_the_reference_changes_nothing(fitted):
