@@ -12,7 +12,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from .._entry import entry_point
 from .._validation import FloatArray, check_level, check_memory
@@ -228,21 +227,6 @@ class Intervals(CurveResults, Integrated):
         """
         start, end = self._limits_of_integral(lower, upper)
         return self._estimate_of(pack(self.basis.integral(start.coarse, end.coarse, sparse=True)))
-
-    def difference(self, lower: Any, upper: Any) -> Estimate:
-        """Return f(upper) - f(lower) with its standard error and its interval.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 11)
-        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
-        >>> change = res.difference(0, 1)
-        >>> round(float(change), 6), round(change.se, 4)  # of a line: 0.1 / sqrt(1.1), the sum of (x - .5)^2 being 1.1
-        (2.0, 0.0953)
-        """
-        start, end = self._limits_of_integral(lower, upper)
-        return self._estimate_of(pack(csr_array(self.basis.design(end.coarse, 0) - self.basis.design(start.coarse, 0))))
 
     # Draws --------------------------------------------------------------------------------------------------------------------
 

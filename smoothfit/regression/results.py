@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from .._entry import entry_point
 from .._frames import framed, labelled
@@ -17,7 +18,8 @@ from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
 from ..observations.abscissa import Abscissa, Points
-from ..results.prediction import CurvePrediction
+from ..results.prediction import CurvePrediction, Estimate
+from .band import pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
 from .constraints import Equals, Unimodal, limits_of
 from .fit import Fit
@@ -314,6 +316,21 @@ class SplineRegressionResults(NoiseResults):
         (array([0.03]), array([[0.941, 1.059]]))
         """
         return self._get_prediction(x, deriv, name, simultaneous, parameters)
+
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f(upper) - f(lower) with its standard error and its interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x = np.linspace(0, 1, 11)
+        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
+        >>> change = res.difference(0, 1)
+        >>> round(float(change), 6), round(change.se, 4)  # of a line: 0.1 / sqrt(1.1), the sum of (x - .5)^2 being 1.1
+        (2.0, 0.0953)
+        """
+        start, end = self._limits_of_integral(lower, upper)
+        return self._estimate_of(pack(csr_array(self.basis.design(end.coarse, 0) - self.basis.design(start.coarse, 0))))
 
     def sample(
         self,
