@@ -8,6 +8,7 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from .._entry import entry_point
 from .._frames import column_of, labelled, library_of, table_of
@@ -18,6 +19,7 @@ from ..observations.points import Orders, PointObservations, check_orders, noise
 from ..results.draws import greatest_deviations
 from ..results.later import later
 from ..results.prediction import PARAMETERS, Estimate, SurfacePrediction
+from .band import pack
 from .bootstrap import CurveBootstrap
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
@@ -211,10 +213,29 @@ class SurfaceRegressionResults(SplineRegressionResults):
         >>> round(float(volume), 6), round(volume.se, 6)  # 0.1 / sqrt(16)
         (1.5, 0.025)
         """
-        corners = [self._read(corner, argument) for corner, argument in ((lower, "lower"), (upper, "upper"))]
-        if any(shape for _, shape in corners):
-            raise SpecificationError("lower and upper are the corners of a single box; call integrate for each")
-        return self._estimate_of(rows_over(self._surface, corners[0][0], corners[1][0]))
+        return self._estimate_of(rows_over(self._surface, *self._points_of(lower, upper, "integrate")))
+
+    def _points_of(self, lower: Any, upper: Any, method: str) -> list[FloatArray]:
+        """Both points, (1, d)."""
+        points = [self._read(point, argument) for point, argument in ((lower, "lower"), (upper, "upper"))]
+        if any(shape for _, shape in points):
+            raise SpecificationError(f"lower and upper are single points; call {method} for each")
+        return [point for point, _ in points]
+
+    def difference(self, lower: Any, upper: Any) -> Estimate:
+        """Return f at the point upper (d,) less f at lower (d,), with its standard error and its interval.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
+        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
+        >>> res = sf.SplineRegression(sf.observe(X, X @ [1, 2], sd=0.1), sf.TensorProductBasis(line, line)).fit()
+        >>> round(float(res.difference([0, 0], [1, 1])), 6)
+        3.0
+        """
+        start, end = self._points_of(lower, upper, "difference")
+        return self._estimate_of(pack(csr_array(self._surface.design(end) - self._surface.design(start))))
 
     def sample(
         self,

@@ -520,3 +520,19 @@ def test_pictures_are_drawn(fitted):
     assert len(fitted.plot((1, 0), se=True, levels=5).figure.axes) == 2
     assert len(fitted.plot_diagnostics()) == 4
     plt.close("all")
+
+
+def test_differences_are_those_of_draws_and_predictions():
+    rng = np.random.default_rng(2)
+    X = rng.uniform(0, 1, (60, 2))
+    obs = sf.observe(X, np.sin(4 * X[:, 0]) * X[:, 1] + 0.1 * rng.standard_normal(60))
+    line = sf.BSplineBasis.uniform(0, 1, 4)
+    res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line), sf.DerivativePenalty(2)).fit()
+    start, end = np.array([0.2, 0.9]), np.array([0.5, 0.4])
+    change = res.difference(start, end)
+    assert change == pytest.approx(float(np.diff(res.predict([start, end]))[0]), abs=1e-12)
+    draws = np.diff(res.sample([start, end], size=4000, rng=0))[:, 0]
+    assert change.se == pytest.approx(np.diff(res.sample([start, end], size=4000, rng=0, parameters="fixed"))[:, 0].std(), rel=0.05)
+    np.testing.assert_allclose(change.conf_int(), np.quantile(draws, [0.025, 0.975]), atol=0.15 * change.se)
+    with pytest.raises(SpecificationError, match="single points; call difference for each"):
+        res.difference([start, end], end)

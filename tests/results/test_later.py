@@ -39,7 +39,7 @@ def asked(res):
         found += [res.predict_gradient(at), res.predict_hessian(at), res.get_prediction(at, deriv=1)]
     found.append(-2.0 * res.integrate(at[0], at[1]) + 1.0)
     if hasattr(res, "difference"):
-        found.append(res.difference(*AT))
+        found.append(res.difference(at[0], at[1]))
     return found
 
 
