@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.sparse import csr_array
 
-from .._validation import FloatArray
+from .._validation import EPS, FloatArray
 from ..basis.tensor import AnyBasis
 from ..inference.newton import deviance
 from ..observations import Observations
@@ -224,6 +224,11 @@ class Fit:
     def leverage(self) -> FloatArray:
         """Diagonal of the smoother matrix, (n,)."""
         return leverages_of(self.rows, self.within_held, self.sigma2)
+
+    @property
+    def digits_lost(self) -> float:
+        """Decimal digits that rounding costs; see `SplineRegressionResults.digits_lost`."""
+        return float(np.log10(max(self.refined[1] / EPS, 1.0)))
 
     @property
     def resid_whitened(self) -> FloatArray:

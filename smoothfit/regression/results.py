@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 
 from .._entry import entry_point
 from .._frames import framed, labelled
-from .._validation import EPS, FloatArray, check_order
+from .._validation import FloatArray, check_order
 from ..basis import Spline
 from ..errors import SpecificationError
 from ..observations import derivative_label
@@ -128,7 +128,7 @@ class SplineRegressionResults(NoiseResults):
         searches = [self._fit.estimate.minimum, *outer]
         return max([0.0, *(search.decrement for search in searches if search is not None)])
 
-    @cached_property
+    @property
     def digits_lost(self) -> float:
         """Decimal digits that rounding costs: no value, derivative or integral is off by more than eps 10^digits_lost SDs.
 
@@ -136,7 +136,7 @@ class SplineRegressionResults(NoiseResults):
         rounding error below 1e-8 posterior SD. If the bound is larger, iterative refinement in extended precision corrects the fit
         and measures the remaining error; `fit` warns if that exceeds 1e-8. The formulas are in ``smoothfit.regression.precision``.
         """
-        return float(np.log10(max(self._fit.refined[1] / EPS, 1.0)))
+        return self._fit.digits_lost
 
     @cached_property
     def edf(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,11 @@ from statsmodels.iolib.summary import Summary
 
 from .._validation import EPS
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..results.misfit import Misfit, notes_of
-from ..results.protocols import Likelihood
+from ..results.misfit import notes_of
 from ..results.summary import criteria, curve_summary, number
 from .correlation import Correlation, Markov
 from .fit import Fit
+from .noise import NoiseResults
 from .precision import GOOD
 from .rows import degree_of
 
@@ -23,46 +23,7 @@ METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": 
 MOST_COEFFICIENTS = 30  # beyond, a table of them is useless
 
 
-class Fitted(Likelihood, Protocol):
-    """Results that have a summary; the members are those of `results.SplineRegressionResults`."""
-
-    @property
-    def boundary(self) -> tuple[str, ...]:
-        """What is at a boundary."""
-
-    @property
-    def digits_lost(self) -> float:
-        """Digits that rounding costs."""
-
-    @property
-    def misfits(self) -> tuple[Misfit, ...]:
-        """What contradicts the model."""
-
-    @property
-    def error_params(self) -> pd.DataFrame:
-        """Estimated parameters of correlated errors."""
-
-    @property
-    def sensor_params(self) -> pd.DataFrame:
-        """Estimated scales and lags of series."""
-
-    @property
-    def sigma(self) -> pd.Series:
-        """Noise SD per series."""
-
-    @property
-    def params(self) -> pd.Series:
-        """Coefficients."""
-
-    @property
-    def bse(self) -> pd.Series:
-        """Their standard errors."""
-
-    def conf_int(self, alpha: float) -> pd.DataFrame:
-        """Their intervals."""
-
-
-def regression_summary(fit: Fit, results: Fitted, alpha: float) -> Summary:
+def regression_summary(fit: Fit, results: NoiseResults, alpha: float) -> Summary:
     """Facts, observations by name, coefficients with intervals."""
     observations: Any = fit.rows.observations
     lam = fit.lam if len(fit.lam) else None
@@ -84,8 +45,8 @@ def regression_summary(fit: Fit, results: Fitted, alpha: float) -> Summary:
         ("Covariance Type:", fit.cov_type),
         ("Converged:", _convergence(fit, results.boundary)),
     ]
-    if results.digits_lost > np.log10(GOOD / EPS):
-        facts.append(("Digits lost:", f"{results.digits_lost:.1f} of 15.7"))
+    if fit.digits_lost > np.log10(GOOD / EPS):
+        facts.append(("Digits lost:", f"{fit.digits_lost:.1f} of 15.7"))
     if fit.loss_parameter is not None:
         facts.insert(4, ("Loss:", f"{fit.loss} {fit.loss_parameter:g}"))
     readings = pd.DataFrame(
@@ -135,7 +96,7 @@ def _convergence(fit: Fit, boundary: tuple[str, ...]) -> str:
     return "at a boundary" if boundary else "yes"
 
 
-def _correlation(results: Fitted, label: str, kind: Correlation) -> str:
+def _correlation(results: NoiseResults, label: str, kind: Correlation) -> str:
     """What correlates the errors of a series."""
     if not isinstance(kind, Markov):
         return "a given covariance"
@@ -144,7 +105,7 @@ def _correlation(results: Fitted, label: str, kind: Correlation) -> str:
     return f"{text} (std err {number(estimated['bse'][name])})" if name in estimated.index else f"{text}, given"
 
 
-def _notes(fit: Fit, results: Fitted) -> list[str]:
+def _notes(fit: Fit, results: NoiseResults) -> list[str]:
     notes = []
     abscissa = getattr(fit.rows.observations, "abscissa", None)  # points have none
     if abscissa is not None and abscissa.unit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ..observations import Observations, derivative_label
 from ..observations.abscissa import Points
 from .effects import Intervention, Pulse
 from .periodic import Phases, distances
+from .terms import Terms
 
 HIGHEST_ORDER = 4  # of an integrated Wiener process
 
@@ -180,17 +181,7 @@ def checked_regressors(
     return columns, units
 
 
-class Repeating(Protocol):
-    """What a period excludes."""
-
-    observations: Observations
-    prior: Prior
-    noise: dict[str, Prior]
-    interventions: tuple[Intervention, ...]
-    period: float | None
-
-
-def check_period(model: Repeating) -> None:
+def check_period(model: Terms) -> None:
     """Refuse a period beside what has none."""
     if model.period is None:
         return

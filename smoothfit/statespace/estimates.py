@@ -16,7 +16,9 @@ from ..results.misfit import Misfit, Remedies, even_stretches, misfits_of
 from ..results.mixtures import critical_value, mixture
 from .checks import lacks_harmonics
 from .engine import StateSpaceEngine
+from .estimation import Optimum
 from .extent import power_of
+from .fitting import Variances
 from .markov_engine import MarkovEngine
 from .parameters import Parameters
 from .robust import Robustness
@@ -46,6 +48,23 @@ class Estimated(Parameters):
         return self.fitted.robustness
 
     @property
+    def optimum(self) -> Variances | Optimum:
+        """What the search returned, in scaled units."""
+        return self.fitted.optimum
+
+    @property
+    def decrement(self) -> float:
+        """The convergence criterion: twice the distance of the criterion from its minimum, g'H^-1 g."""
+        return 0.0 if self.optimum.minimum is None else self.optimum.minimum.decrement
+
+    @property
+    def convergence(self) -> str:
+        """Whether the search converged, in words."""
+        if self.optimum.minimum is None:
+            return "nothing to search"
+        return "at a boundary" if self.boundary else "yes"
+
+    @property
     def engine(self) -> WienerEngine | MarkovEngine:
         """The model of the observations, as a function of what is estimated; `theta_hat` are the estimates in its terms."""
         return self.fitted.engine
@@ -54,7 +73,7 @@ class Estimated(Parameters):
     def theta_hat(self) -> FloatArray:
         """The estimates as a theta of the engine, within its bounds."""
         engine: StateSpaceEngine = self.fitted.engine
-        return engine.theta_at(self.fitted.optimum)
+        return engine.theta_at(self.optimum)
 
     @property
     def use_t(self) -> bool:  # type: ignore[override]

@@ -27,9 +27,7 @@ from ..results.prediction import PARAMETERS, CurvePrediction, Estimate
 from ..results.protocols import Change
 from .components import Additive
 from .effects import future_columns, goes_on
-from .estimation import Optimum
 from .fit import Fit
-from .fitting import Variances
 from .forecasting import Forecasting
 from .functionals import CurveFunctionals
 from .growing import growth_factor
@@ -67,11 +65,6 @@ class SmoothingSplineResults(Additive, Forecasting):
     def __init__(self, model: Any, fitted: Fit):
         self.model, self.fitted = model, fitted
         self.observations = fitted.posterior.observations
-
-    @property
-    def optimum(self) -> Variances | Optimum:
-        """What the search returned, in scaled units."""
-        return self.fitted.optimum
 
     def get_influence(self) -> Influence:
         """Return how far each observation draws the curve; see `CurveResults.get_influence`.
@@ -450,18 +443,6 @@ class SmoothingSplineResults(Additive, Forecasting):
         title = f"Smoothing Spline Results{self.fitted.posterior.title(self.fitted.described)}"
         facts = facts_of(self, self.fitted.posterior.facts)
         return curve_summary(title, facts, readings_of(self), parameters_of(self, alpha), notes_of_fit(self))
-
-    @property
-    def decrement(self) -> float:
-        """The convergence criterion: twice the distance of the criterion from its minimum, g'H^-1 g."""
-        return 0.0 if self.optimum.minimum is None else self.optimum.minimum.decrement
-
-    @property
-    def convergence(self) -> str:
-        """Whether the search converged, in words."""
-        if self.optimum.minimum is None:
-            return "nothing to search"
-        return "at a boundary" if self.boundary else "yes"
 
     def __repr__(self) -> str:
         bandwidth = "" if self.trend is None else f", bandwidth={self.bandwidth:.4g}"

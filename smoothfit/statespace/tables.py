@@ -9,8 +9,8 @@ import numpy as np
 
 from ..results.misfit import NOTE_WIDTH, notes_of
 from ..results.summary import criteria, number
+from .estimates import Estimated
 from .growing import growing
-from .protocols import Summarised
 from .robust import HIGHEST_DF
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ LIGHT = 0.1  # a weight of a robust fit, below which the notes count an observat
 METHOD_NAMES = {"reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc"}
 
 
-def facts_of(results: Summarised, model: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def facts_of(results: Estimated, model: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The model, how it was fitted, and how well it fits."""
     x_unit = results.observations.abscissa.unit or results.observations.x_name
     likelihood = "Log-likelihood" if results.method == "ml" else "Restricted log-lik."
@@ -38,7 +38,7 @@ def facts_of(results: Summarised, model: list[tuple[str, str]]) -> list[tuple[st
     return [*facts, (f"{likelihood}:", number(results.llf)), *criteria(results), ("Converged:", results.convergence)]
 
 
-def readings_of(results: Summarised) -> pd.DataFrame:
+def readings_of(results: Estimated) -> pd.DataFrame:
     """A row for each series: what it observes, how often, with which noise."""
     import pandas as pd
 
@@ -56,7 +56,7 @@ def readings_of(results: Summarised) -> pd.DataFrame:
     return pd.DataFrame(rows, index=list(results.observations.names))
 
 
-def parameters_of(results: Summarised, alpha: float) -> pd.DataFrame:
+def parameters_of(results: Estimated, alpha: float) -> pd.DataFrame:
     """Estimates with standard errors and intervals; coefficients with their statistics."""
     import pandas as pd
 
@@ -73,7 +73,7 @@ def parameters_of(results: Summarised, alpha: float) -> pd.DataFrame:
     return pd.DataFrame(columns, index=params.index)
 
 
-def notes_of_fit(results: Summarised) -> list[str]:
+def notes_of_fit(results: Estimated) -> list[str]:
     """The notes below the tables: what was assumed, given or selected, and what contradicts it."""
     notes = [*results.fitted.posterior.notes(results.boundary), *notes_of(results.misfits)]
     if results.fitted.selection is not None:
