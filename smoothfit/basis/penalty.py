@@ -135,8 +135,29 @@ def triangle(root: csr_array) -> csr_array:
     return csr_array((R[row, offset], (row, row + offset)), shape=(K, K))
 
 
+class _OfPolynomials(Penalty):
+    """A penalty that leaves polynomials below an order free."""
+
+    order: int
+    axis: int | None
+
+    def untouched(self, basis: AnyBasis) -> csr_array | None:
+        """Return the polynomials below `order`, of B-splines.
+
+        Examples
+        --------
+        >>> import smoothfit as sf
+        >>> basis = sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2)
+        >>> sf.DerivativePenalty(2).untouched(basis).toarray()  # 1 and 2 x - 1
+        array([[ 1., -1.],
+               [ 1.,  0.],
+               [ 1.,  1.]])
+        """
+        return _polynomials_below(self.order, basis, self.axis)
+
+
 @dataclass(frozen=True, eq=False)
-class DerivativePenalty(Penalty):
+class DerivativePenalty(_OfPolynomials):
     """The integral of the squared derivative, int (D^order f)^2 over the domain; its null space are polynomials below `order`.
 
     Parameters
@@ -178,20 +199,6 @@ class DerivativePenalty(Penalty):
         places = (np.array([-1, *bars, m + d - 1]) for bars in combinations(range(m + d - 1), d - 1))
         several = [tuple((np.diff(place) - 1).tolist()) for place in places]
         return [(factorial(m) // prod(map(factorial, orders)), orders) for orders in several]
-
-    def untouched(self, basis: AnyBasis) -> csr_array | None:
-        """Return the polynomials below `order`, of B-splines.
-
-        Examples
-        --------
-        >>> import smoothfit as sf
-        >>> basis = sf.BSplineBasis([0, 0, 0, 1, 1, 1], degree=2)
-        >>> sf.DerivativePenalty(2).untouched(basis).toarray()  # 1 and 2 x - 1
-        array([[ 1., -1.],
-               [ 1.,  0.],
-               [ 1.,  1.]])
-        """
-        return _polynomials_below(self.order, basis, self.axis)
 
     @quiet
     def matrix(self, basis: AnyBasis) -> csr_array:
@@ -246,7 +253,7 @@ class DerivativePenalty(Penalty):
 
 
 @dataclass(frozen=True, eq=False)
-class DifferencePenalty(Penalty):
+class DifferencePenalty(_OfPolynomials):
     """Sum of squared differences of B-spline coefficients, weighted so that polynomials below `order` stay unpenalised.
 
     The differences are the coefficients of the derivative of that order (general differences, Li & Cao 2022, "General P-splines
@@ -323,20 +330,6 @@ class DifferencePenalty(Penalty):
                 f"{np.diff(bsplines.breaks).max():.3g} wide; choose less unequal knots, or transform x, for example to log x"
             )
         return result
-
-    def untouched(self, basis: AnyBasis) -> csr_array | None:
-        """Return the polynomials below `order`, of B-splines.
-
-        Examples
-        --------
-        >>> import smoothfit as sf
-        >>> basis = sf.BSplineBasis([-2, -1, 0, 1, 2, 3], degree=2)  # on [0, 1]
-        >>> sf.DifferencePenalty(2).untouched(basis).toarray()  # 1 and 2 x - 1
-        array([[ 1., -2.],
-               [ 1.,  0.],
-               [ 1.,  2.]])
-        """
-        return _polynomials_below(self.order, basis, self.axis)
 
     def _along(self, factor: Basis) -> csr_array:
         """The differences along a variable of a tensor product, of coefficients of B-splines without clamped ends."""

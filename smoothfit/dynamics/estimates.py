@@ -88,17 +88,7 @@ class Estimates(Results):
         return self.fitted.theta
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`; NaN for a noise parameter at its boundary.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
-        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
-        >>> bool(np.isclose(res.cov_params().loc["y", "y"], res.bse["y"] ** 2))
-        True
-        """
+        """Return the covariance of `params`; NaN for a noise parameter at its boundary."""
         import pandas as pd
 
         names = self.params.index

@@ -171,16 +171,6 @@ class Hyperparameters(Results, Integrated):
         """Return intervals of level 1 - alpha of `params`: quantiles of their posterior.
 
         If nothing was integrated (see `parameter_posterior`), they are normal on the logarithmic scale.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
-        >>> res = sf.GaussianProcess(x, y, sf.gp.Matern52()).fit()
-        >>> interval = res.conf_int().loc["sigma.f"]
-        >>> bool(interval[0] < 0.1 < interval[1])
-        True
         """
         frame = super().conf_int(alpha)
         for name in self._at_nodes if self._is_integrated else ():

@@ -364,16 +364,6 @@ class GaussianProcessResults(Gradients):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> kernel = sf.gp.SquaredExponential(length_scale=1, amplitude=1)
-        >>> axes = sf.GaussianProcess(x, np.sin(x), kernel, sd=0.01).fit().plot_diagnostics()
-        >>> len(axes)
-        4
-        >>> plt.close()
         """
         from ..results.contours import plot_point_diagnostics
 

@@ -113,14 +113,6 @@ class Inference(Intervals):
         """Return how far each observation draws the curve, as `CurveResults.get_influence`; `influence` has one frame of it.
 
         With correlated errors all is of the observation given the errors of all others, as there.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 11)
-        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
-        >>> res.get_influence().hat_matrix_diag[[0, 5]].round(4)  # 1 / 11 + (x - 0.5)^2 / 1.1
-        array([0.3182, 0.0909])
         """
         table = self._influence()
         leverage, standardized = table["leverage"].to_numpy(), table["resid_standardized"].to_numpy()

@@ -221,15 +221,6 @@ class CurveDiagnostics(Results):
         Returns
         -------
         ndarray of matplotlib.axes.Axes
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> axes = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01)).fit().plot_diagnostics()
-        >>> axes.size
-        6
-        >>> plt.close()
         """
         from .plotting import plot_diagnostics
 

@@ -139,16 +139,6 @@ class Parameters(CurveResults, Integrated):
         where a square leaves the range of floating-point numbers, unlike `bse`. The coefficients' is that at the estimated
         parameters, to first order independent of these, but for scales, lags and correlations of series, which move biases: theirs
         is carried over with the slopes of the coefficients by them.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
-        >>> res = sf.SmoothingSpline(sf.observe(x, y)).fit()
-        >>> cov = res.cov_params()
-        >>> list(cov.columns), bool(np.allclose(np.diag(cov), res.bse**2))
-        (['sigma.f', 'q'], True)
         """
         import pandas as pd
 
