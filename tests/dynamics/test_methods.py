@@ -658,7 +658,7 @@ def test_the_moving_average_of_armax_is_the_spectral_factor(poles, share):
     # By roots of the autocovariances in 60 digits: poles near one make clusters of 2 m roots, which double precision cannot part.
     import mpmath as mp
 
-    from smoothfit.dynamics.methods.armax import moving_average
+    from smoothfit.dynamics.moving_average import moving_average
     from smoothfit.dynamics.relation import Relation
 
     m = len(poles)
