@@ -48,14 +48,16 @@ def correlation(rng):
     return sf.SmoothingSpline(obs, order=3, covariances={("a", "b"): "estimate"}), "correlation.a.b", 0.6
 
 
-def response(rng, deriv=0, tau=0.5):
+def response(rng, deriv=0, tau=0.5, basis=None):
     """Model of values beside values, or slopes, by an instrument that was just switched on; its parameter and the truth."""
     x, z = np.sort(rng.uniform(0, 12, (2, N)), axis=1)
     shown = (np.cos(z) + tau * np.sin(z) if deriv else np.sin(z) - tau * np.cos(z)) / (1 + tau**2)
     shown += rng.standard_normal() * np.exp((z[0] - z) / tau)
     first = sf.observe(x, np.sin(x) + SD * rng.standard_normal(N), name="a")
     second = sf.observe(z, shown + SD * rng.standard_normal(N), deriv, name="b", response_time="estimate")
-    return sf.SmoothingSpline(first + second, order=3), "response_time.b", tau
+    obs = first + second
+    model = sf.SmoothingSpline(obs, order=3) if basis is None else sf.SplineRegression(obs, basis, sf.DerivativePenalty(3))
+    return model, "response_time.b", tau
 
 
 DESIGNS = {
@@ -66,6 +68,7 @@ DESIGNS = {
     "correlation": correlation,
     "response": response,
     "response of slopes": lambda rng: response(rng, 1),
+    "response of a regression": lambda rng: response(rng, basis=sf.BSplineBasis.uniform(0, 12, 12)),
 }
 
 
@@ -75,10 +78,13 @@ def coverage(design, samples):
     for seed in range(samples):
         model, name, truth = design(np.random.default_rng(seed))
         res = model.fit()
-        low, high = res.conf_int().loc[name]
+        if isinstance(model, sf.SplineRegression):
+            estimate, se, low, high = res.sensor_params.loc[name]
+        else:
+            estimate, se, low, high = res.params[name], res.bse[name], *res.conf_int().loc[name]
         inside.append(low <= truth <= high)
-        errors.append(res.params[name] - truth)
-        ses.append(res.bse[name])
+        errors.append(estimate - truth)
+        ses.append(se)
         lengths.append(high - low)
     return np.mean(inside), np.sqrt(np.mean(np.square(errors))) / np.mean(ses), np.mean(lengths)
 

@@ -324,8 +324,8 @@ def observe(
         Time constant tau of an instrument that responds slowly, or averages internally, in units of x. It shows z with
         tau z' + z = f^(deriv), a filter of first order, in place of f^(deriv): y_i = scale z(x_i) + bias + noise. z is diffuse at
         the first observation of the series. A known tau is a number, or a duration if x holds times. ``"estimate"`` makes it a
-        parameter of a `SmoothingSpline`, ``response_time.<name>``, in the unit that x is counted in, with an interval; another
-        series, without a response time or with a known one, is then the reference.
+        parameter of a `SmoothingSpline` or a `SplineRegression`, ``response_time.<name>``, in the unit that x is counted in, with
+        an interval; another series, without a response time or with a known one, is then the reference.
 
     Returns
     -------

@@ -186,10 +186,13 @@ def refuse_resolution(readings: Iterable[NoisyReadings], model: str) -> None:
             )
 
 
-def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[str] = ()) -> None:
-    """Raise if a series has an unknown bias, scale or lag, a response time or growing noise that a model does not support."""
+def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[str] = (), filters: bool = False) -> None:
+    """Raise if a series has an unknown bias, scale or lag, a response time or growing noise that a model does not support.
+
+    `filters`: whether it supports known response times, whatever else.
+    """
     for reading in readings:
-        if reading.is_filtered and "response_time" not in supported:
+        if reading.is_filtered and not filters and "response_time" not in supported:
             raise SpecificationError(
                 f"{reading.name!r} has response_time=, which {model} does not support; fit it by SmoothingSpline, or, if the "
                 "response is fast beside the changes of the curve, pass the response time as a known lag="
@@ -202,7 +205,7 @@ def refuse_estimates(readings: Iterable[Any], model: str, supported: Sequence[st
         for what in reading.estimates:
             if what not in supported:
                 number = f"res.params['{what}.{reading.name}']"
-                if what == "lag" and reading.x.dtype.kind in "Mm":
+                if what in ("lag", "response_time") and reading.x.dtype.kind in "Mm":
                     number = f"pd.Timedelta({number}, unit)"
                 raise SpecificationError(
                     f"{reading.name!r} has {what}='estimate', which {model} does not support; estimate it by SmoothingSpline.fit, "

@@ -22,19 +22,9 @@ from ..observations.points import PointObservations, PointReadings
 from ..observations.series import refuse_estimates, refuse_resolution
 from .band import BandRows, Factor, merged, multiply_factor, pack
 from .constraints import Constraint
+from .functionals import check_degree, degree_of, functional_rows, product_rows
 from .products import ProductRows
-from .rows import (
-    GroupStatistics,
-    Rows,
-    check_degree,
-    check_variables,
-    degree_of,
-    functional_rows,
-    is_streamed,
-    product_rows,
-    root_of,
-    streamed,
-)
+from .rows import GroupStatistics, Rows, check_variables, is_streamed, root_of, streamed
 
 Model = TypeVar("Model")
 

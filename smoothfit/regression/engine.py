@@ -40,10 +40,11 @@ from ..results.exact import SMALLEST_SD
 from .band import BandRows, Factor, absorb, pack, solve_stack, solve_transposed
 from .criteria import RestrictedLikelihood
 from .fitting import Estimate
+from .functionals import rows_of_reading
 from .posterior import Covariance, covariance_of
 from .products import ProductRows
 from .restricted import lifted
-from .rows import Rows, check_variables, rows_of_reading
+from .rows import Rows, check_variables
 from .search import ROOM, log_floors, range_of_tau
 from .system import System
 

@@ -33,7 +33,8 @@ from .precision import refined
 from .restricted import Bounded, gradient
 from .rows import Rows
 from .sandwich import sandwich_root
-from .sensors import Sensed, SensorEngine, Unscaled, free_of, plain
+from .sensor_engine import SensorEngine
+from .sensors import Sensed, Unscaled, free_of
 from .specification import Specification
 from .system import System
 
@@ -64,7 +65,7 @@ class Fit:
     loss_parameter : float or None
     loss_weights : ndarray, shape (n,), or None
     sensed : Sensed or None
-        The search for scales and lags of series.
+        The search for scales, lags and response times of series.
     """
 
     specification: Specification
@@ -96,13 +97,13 @@ class Fit:
 
     @cached_property
     def engine(self) -> BandEngine | SensorEngine:
-        """The restricted likelihood and the posterior at other smoothing, variances, scales and lags."""
+        """The restricted likelihood and the posterior at other smoothing, variances, scales, lags and response times."""
         if self.sensed is None:
             return self._engine_of(self.rows)
         return SensorEngine(self.sensed.sensors, self.rows, self._engine_of, self.sensed.minimum.theta)
 
     def _engine_of(self, rows: Rows) -> BandEngine:
-        """That of rows with known scales and lags."""
+        """That of rows of which these are known."""
         columns, offset = self.specification.substitution or (None, None)
         fixed = None if self.fixed is None else np.log(self.lam)
         return BandEngine(rows, self.specification.system_of(rows), columns, offset, fixed)
@@ -378,7 +379,7 @@ class Fit:
         if self.method == "ml" and not system.n_penalties:
             return whole
         determinant = criterion.determinant(solution, fit.log_tau, fit.log_sigma2)
-        return whole + determinant - (0.0 if self.method == "ml" else plain(self.rows).log_det_of(self.unpenalized))
+        return whole + determinant - (0.0 if self.method == "ml" else self.rows.plain().log_det_of(self.unpenalized))
 
     @cached_property
     def unpenalized(self) -> FloatArray:

@@ -32,7 +32,7 @@ from .fit import Fit
 from .products import ProductRows
 from .restricted import brought_within
 from .rows import SeriesPoints
-from .sensors import SensorEngine
+from .sensor_engine import SensorEngine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +124,7 @@ class Intervals(CurveResults, Integrated):
 
     @property
     def _sensed(self) -> dict[str, float]:
-        """Estimated scales and lags of series, by name."""
+        """Estimated scales, lags and response times of series, by name."""
         search = self._fit.sensed
         if search is None:
             return {}
@@ -198,15 +198,13 @@ class Intervals(CurveResults, Integrated):
                     f"{name!r} has {kind}='estimate', with which a SplineRegression predicts the curve only; leave name= out, or "
                     "use SmoothingSpline"
                 )
-        return SeriesPoints(points.coarse, points.fine, name) if name is not None and name in self._fit.rows.biased else points
+        has_own = name is not None and any(own.endswith(f".{name}") for own in self._fit.rows.extras)
+        return SeriesPoints(points.coarse, points.fine, str(name)) if has_own else points
 
     def _rows_at(self, points: Points, deriv: int) -> BandRows:
-        rows = pack(self.basis.design(points.coarse, deriv))
-        if not isinstance(points, SeriesPoints):
-            return rows
-        with_bias = self._fit.rows.with_bias(rows, points.series)
-        assert isinstance(with_bias, BandRows)
-        return with_bias
+        if isinstance(points, SeriesPoints):
+            return self._fit.rows.rows_at(points.series, points.coarse, deriv)
+        return pack(self.basis.design(points.coarse, deriv))
 
     def _estimate_of(self, rows: BandRows | ProductRows) -> Estimate:
         """Estimate of a single row, with an interval that integrates over smoothing and SDs."""

@@ -7,7 +7,7 @@ length over the SD for an integral, and zero for derivatives and differences. Wi
     effect = s'r / s'(I - H)s,    Var(effect) = 1 / s'(I - H)s
 
 are generalised least squares given everything else (Harvey and Koopman's auxiliary residuals). Correlated errors spread a shift
-over all rows; it is then not looked for.
+over all rows, and slow instruments over those that follow; it is then not looked for.
 """
 
 from __future__ import annotations
@@ -135,8 +135,10 @@ class _Steps(NamedTuple):
 
     @classmethod
     def of(cls, fit: Fit, rows: IntArray) -> _Steps | None:
-        """Of the observations `rows`; None if their errors correlate, or they are of a surface."""
+        """Of the observations `rows`; None if their errors correlate, an instrument is slow, or they are of a surface."""
         if any(white is not None for white in fit.rows.whitenings) or not isinstance(fit.rows.observations, Observations):
+            return None
+        if any(reading.is_filtered for reading in fit.rows.observations.readings):
             return None
         observations, upper, effect = fit.rows.along_x, list[FloatArray](), list[FloatArray]()
         abscissa = observations.abscissa

@@ -19,7 +19,7 @@ from ..errors import BiasWarning, PrecisionWarning, SpecificationError
 from ..inference.newton import PREDICTION_CRITERIA
 from ..observations import Observations
 from ..observations.points import PointObservations
-from ..observations.series import CALIBRATED, refuse_estimates, refuse_resolution
+from ..observations.series import refuse_estimates, refuse_resolution
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
 from .accumulate import Accumulator
@@ -36,6 +36,7 @@ from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
 from .rows import Rows, check_variables
 from .sandwich import check_leverages, check_sandwich
+from .sensors import KINDS
 from .specification import Specification
 from .surface import SurfaceRegressionResults
 
@@ -127,12 +128,12 @@ class SplineRegression:
             )
         check_variables(observations, basis)
         refuse_resolution(observations.readings, "SplineRegression")
-        refuse_estimates(observations.readings, "SplineRegression", ("bias", *CALIBRATED))
+        refuse_estimates(observations.readings, "SplineRegression", ("bias", *KINDS))
         if isinstance(observations, PointObservations) and errors is not None:
             raise SpecificationError("errors correlate along one variable; observations at points are independent")
         correlations = check_errors(errors, observations) if isinstance(observations, Observations) else ()
         if any(correlations):
-            refuse_estimates(observations.readings, "SplineRegression with errors=", ("bias",))
+            refuse_estimates(observations.readings, "SplineRegression with errors=", ("bias",), filters=True)
         self._specify(Specification.of(Rows(observations, basis, errors=correlations), penalty, constraints))
 
     def _specify(self, specification: Specification) -> None:
@@ -279,9 +280,9 @@ class SplineRegression:
 
         Notes
         -----
-        Scales and lags of series (`observe`) are estimated by the likelihood, with ``"reml"``, ``"ml"``, ``"ols"`` or a fixed
-        `lam`: see ``sensor_params`` of the results, and the module ``smoothfit.regression.sensors``. Intervals integrate over them
-        together with the smoothing and the SDs.
+        Scales, lags and response times of series (`observe`) are estimated by the likelihood, with ``"reml"``, ``"ml"``,
+        ``"ols"`` or a fixed `lam`: see ``sensor_params`` of the results, and the module ``smoothfit.regression.sensors``.
+        Intervals integrate over them together with the smoothing and the SDs.
 
         If the observations contradict the model (an outlier, a level shift, a noise level that varies, autocorrelated prediction
         errors, coarse rounding), a `smoothfit.errors.MisfitWarning` names a remedy; `misfits` of the results has the list.
@@ -319,7 +320,7 @@ class SplineRegression:
         rows = self.specification.rows
         if loss != "squares" or method in PREDICTION_CRITERIA or edf is not None:
             option = f"loss={loss!r}" if loss != "squares" else "edf=" if edf is not None else f"method={method!r}"
-            refuse_estimates(rows.observations.readings, option, ("bias",))
+            refuse_estimates(rows.observations.readings, option, ("bias",), filters=True)
         rows = replace(rows, common=True) if rescale else rows
         if loss == "squares":
             return self._results(found(rows))

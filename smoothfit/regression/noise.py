@@ -36,7 +36,7 @@ class NoiseResults(Inference):
         """``"lam"`` (``"lam[j]"`` of several) where it is infinite or zero, and names whose SD is indistinguishable from zero.
 
         ``"name rho"`` or ``"name timescale"`` where a parameter of correlated errors ran to an end of its range, ``"scale.name"``
-        or ``"lag.name"`` where a scale or a lag did.
+        ``"lag.name"`` or ``"response_time.name"`` where one of these did.
         """
         ends = tuple(f"{label} {kind.parameter}" for label, kind, end, _ in self._chains if end)
         search = self._fit.sensed
@@ -84,11 +84,11 @@ class NoiseResults(Inference):
 
     @property
     def sensor_params(self) -> pd.DataFrame:
-        """Estimated scales and lags of series: a row for each, ``estimate``, ``bse``, ``ci_lower``, ``ci_upper``, of level 0.95.
+        """Estimated scales, lags and response times of series: ``estimate``, ``bse``, ``ci_lower``, ``ci_upper``, of level 0.95.
 
-        Lags are in the unit that x is counted in. Standard errors are those of the likelihood at its best in all else. Intervals
-        are quantiles of the posterior, with smoothing and SDs integrated out, or, if these are taken for known (see
-        `get_prediction`), normal in the logarithm of a scale and in a lag.
+        Lags and response times are in the unit that x is counted in. Standard errors are those of the likelihood at its best in all
+        else. Intervals are quantiles of the posterior, with smoothing and SDs integrated out, or, if these are taken for known
+        (see `get_prediction`), normal in a lag and in the logarithms of the others.
 
         Examples
         --------

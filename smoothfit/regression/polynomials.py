@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 from .._validation import FloatArray, described
 from ..basis import BSplineBasis, Spline
@@ -29,8 +29,8 @@ class Derived(NamedTuple):
     deriv: int
 
     def rows(self, coef: FloatArray) -> FloatArray:
-        """What the combinations are for coefficients (K,)."""
-        own = coef if self.combined is None else self.combined @ coef
+        """What the combinations are for coefficients (K,), and others after them."""
+        own = coef[: self.bsplines.n_basis] if self.combined is None else self.combined @ coef[: self.combined.shape[1]]
         _, slopes = self.bsplines.derivative_basis(self.deriv, csr_array(own[:, None]))
         return np.asarray(self.weights @ slopes.toarray()[:, 0])
 
@@ -71,6 +71,11 @@ class Polynomials(NamedTuple):
         bound = self.bound - self.derived.rows(coef).reshape(self.bound.shape)
         terms = (abs(self.rows) @ np.abs(coef)).reshape(bound.shape) + np.abs(self.bound)
         return self._replace(bound=np.where(np.abs(bound) <= ROUNDINGS * np.finfo(np.float64).eps * terms, 0.0, bound))
+
+    def beside(self, n: int) -> Polynomials:
+        """The same polynomials for coefficients with n others after them, which they do not restrict."""
+        empty = csr_array((self.rows.shape[0], n))
+        return self._replace(rows=csr_array(hstack([self.rows, empty]))) if n else self
 
     @property
     def slope(self) -> float:

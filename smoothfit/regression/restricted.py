@@ -46,8 +46,8 @@ class Restrictions:
     polynomials: Sequence[Polynomials]
 
     @classmethod
-    def of(cls, constraints: Sequence[Constraint], basis: AnyBasis) -> Restrictions:
-        """Constraints as conditions on the coefficients."""
+    def of(cls, constraints: Sequence[Constraint], basis: AnyBasis, n_extras: int = 0) -> Restrictions:
+        """Constraints as conditions on the coefficients; inequalities with those of series after them."""
         for constraint in constraints:
             if isinstance(basis, TensorProductBasis) and not isinstance(constraint, Equals):
                 raise SpecificationError(
@@ -56,7 +56,7 @@ class Restrictions:
                 )
         return cls(
             [part for constraint in constraints for part in constraint.equalities(basis)],
-            [part for constraint in constraints if isinstance(basis, Basis) for part in constraint.polynomials(basis)],
+            [p.beside(n_extras) for constraint in constraints if isinstance(basis, Basis) for p in constraint.polynomials(basis)],
         )
 
     @property

@@ -23,10 +23,11 @@ from .band import pack
 from .bootstrap import CurveBootstrap, bootstrap, job_of
 from .constraints import Equals, Unimodal, limits_of
 from .fit import Fit
+from .functionals import degree_of
 from .limits import Limits
 from .noise import NoiseResults
 from .restricted import crossings_within, multipliers_of
-from .rows import degree_of
+from .rows import SeriesPoints
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,14 +84,17 @@ class SplineRegressionResults(NoiseResults):
 
     @property
     def params(self) -> pd.Series:
-        """Coefficients of the basis functions, in units of f, then biases of series (``bias.<name>``), in theirs."""
+        """Coefficients of the basis functions, in units of f, then of series, in theirs: ``bias.<name>``, ``start.<name>``.
+
+        ``start.<name>`` is what a slow instrument (`response_time` of `observe`) showed at its first observation, less its bias.
+        """
         import pandas as pd
 
         return pd.Series(self._fit.coef.copy(), index=self._names_of_params, name="params")
 
     @property
     def _names_of_params(self) -> list[str]:
-        return [*(f"b{j}" for j in range(self.basis.n_basis)), *(f"bias.{name}" for name in self._fit.rows.biased)]
+        return [*(f"b{j}" for j in range(self.basis.n_basis)), *self._fit.rows.extras]
 
     def cov_params(self) -> pd.DataFrame:
         """Return the covariance of the coefficients, of the kind `cov_type`.
@@ -262,6 +266,8 @@ class SplineRegressionResults(NoiseResults):
 
     def _prediction(self, points: Points, x: npt.NDArray[Any], deriv: int, noise: str | None = None) -> CurvePrediction:
         free = super()._prediction
+        if isinstance(points, SeriesPoints):  # the constraints are of the curve
+            return free(points, x, deriv, noise)
         limits = Limits.of(self._fit, self.basis.domain, points.coarse, deriv, lambda at: free(Points(at), at, deriv, noise))
         return replace(free(points, x, deriv, noise), limits=limits)
 

@@ -2,94 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, diags_array
+from scipy.sparse import csr_array
 
 from .._validation import FloatArray, described
 from ..basis import BSplineBasis
 from ..basis.base import Basis
-from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
-from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label
+from ..observations import Observations, Readings
 from ..observations.abscissa import Abscissa, Points
-from ..observations.points import PointObservations, PointReadings, partial_label
+from ..observations.points import PointObservations
 from ..observations.readings import NoisyReadings
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, join, merged, pack
 from .correlation import Correlation, places
-from .products import ProductRows, rows_at, rows_over
+from .functionals import check_degree, degree_of, rows_of_reading
+from .products import ProductRows
+from .response import Slow
 from .whitening import Whitening
 
 Number = TypeVar("Number", bound=np.generic)
 LARGEST = 1e100  # of an SD
 LARGEST_Y = 1e152  # of the observations of a series: the squares of residuals stay in range
 ROUNDING = 1e-30  # of the sum of squares of a series: below, its spread about its mean is rounding
-
-
-def degree_of(basis: AnyBasis) -> int | None:
-    """Degree of the pieces; None if a basis is no spline, or of several variables."""
-    if isinstance(basis, RecombinedBasis):
-        return basis.parent.degree
-    return basis.degree if isinstance(basis, BSplineBasis) else None
-
-
-def check_degree(basis: Basis, readings: Readings) -> None:
-    """Refuse observations of a derivative that all splines of the basis have zero."""
-    degree = degree_of(basis)
-    if degree is not None and readings.deriv > degree:
-        raise SpecificationError(
-            f"{readings.name!r} observes {derivative_label(readings.deriv)}, which is zero for splines of degree {degree}; "
-            f"use degree={readings.deriv} or more"
-        )
-
-
-def functional_rows(basis: Basis, readings: Readings, abscissa: Abscissa, lag: float = 0.0) -> csr_array:
-    """Observed functionals of every basis function, at x less a lag: (n, n_basis)."""
-    if readings.upper is None:
-        check_degree(basis, readings)
-        return basis.design(abscissa.to_numbers(readings.x) - lag, readings.deriv)
-    lower, upper = abscissa.to_numbers(readings.x) - lag, abscissa.to_numbers(readings.upper) - lag
-    if readings.deriv == OF_DIFFERENCE:
-        return csr_array(basis.design(upper) - basis.design(lower))
-    rows = basis.integral(lower, upper, sparse=True)
-    return csr_array(diags_array(1 / (upper - lower)) @ rows) if readings.mean else rows
-
-
-def check_degrees(basis: TensorProductBasis, orders: Sequence[int], what: str, inputs: Sequence[str]) -> None:
-    """Refuse a partial derivative that all splines of the basis have zero."""
-    for label, factor, k in zip(inputs, basis.factors, orders, strict=True):
-        degree = degree_of(factor)
-        if degree is not None and k > degree:
-            raise SpecificationError(
-                f"{what}, which is zero everywhere for splines of degree {degree} in {label}; use degree={k} or more there"
-            )
-
-
-def product_rows(basis: TensorProductBasis, readings: PointReadings, inputs: Sequence[str]) -> ProductRows:
-    """Observed functionals of every product of basis functions."""
-    if readings.upper is None:
-        for orders in readings.orders:
-            check_degrees(basis, orders, f"{readings.name!r} observes {partial_label(inputs, orders)}", inputs)
-        return rows_at(basis, readings.X, readings.deriv)
-    rows = rows_over(basis, readings.X, readings.upper)
-    return rows.scaled(1 / np.prod(readings.upper - readings.X, axis=1)) if readings.mean else rows
-
-
-def rows_of_reading(
-    basis: AnyBasis, reading: Any, observations: Observations | PointObservations, lag: float = 0.0
-) -> BandRows | ProductRows:
-    """Observed functionals of a series, of every basis function; x counts as in `observations`."""
-    if isinstance(basis, TensorProductBasis):
-        assert isinstance(observations, PointObservations)
-        return product_rows(basis, reading, observations.inputs)
-    assert isinstance(observations, Observations)
-    return pack(functional_rows(basis, reading, observations.abscissa, lag))
 
 
 def check_noise(reading: NoisyReadings) -> None:
@@ -146,7 +86,7 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
 
 def is_streamed(basis: AnyBasis, readings: NoisyReadings) -> bool:
     """Whether a kernel takes the observations without any row being stored."""
-    is_at_points = isinstance(readings, Readings) and readings.upper is None and not readings.estimates
+    is_at_points = isinstance(readings, Readings) and readings.upper is None and not readings.is_adjusted
     return is_at_points and isinstance(basis, BSplineBasis) and basis.extrapolate == "error"
 
 
@@ -175,7 +115,7 @@ def squares(y: FloatArray, root: FloatArray, centre: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class SeriesPoints(Points):
-    """Points at which a series with an unknown bias observes."""
+    """Points at which a series with coefficients of its own observes."""
 
     series: str = ""
 
@@ -202,6 +142,8 @@ class Rows:
         How the errors of each series correlate; empty where all are independent.
     factors, lags : tuple of float
         The scale of each series, and by how much less x it is of, in numbers of x; empty where these are one and zero.
+    responses : tuple of float
+        The response time of each slow instrument, in numbers of x; empty where it is that of the series, or unknown and so zero.
     """
 
     observations: Observations | PointObservations
@@ -210,6 +152,7 @@ class Rows:
     errors: tuple[Correlation | None, ...] = ()
     factors: tuple[float, ...] = ()
     lags: tuple[float, ...] = ()
+    responses: tuple[float, ...] = ()
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -228,7 +171,58 @@ class Rows:
         return tuple(self._of_curve(reading, i) for i, reading in enumerate(self.observations.readings))
 
     def _of_curve(self, reading: Any, i: int) -> BandRows | ProductRows:
-        return rows_of_reading(self.basis, reading, self.observations, self.lags[i] if self.lags else 0.0)
+        if reading.is_filtered:
+            return self._shown(self.slow[i], i)
+        return rows_of_reading(self.basis, reading, self.observations, self._lag(i))
+
+    def _lag(self, i: int) -> float:
+        return self.lags[i] if self.lags else 0.0
+
+    @cached_property
+    def slow(self) -> dict[int, Slow]:
+        """What slow instruments show at their observations, for every response time."""
+        if not any(reading.is_filtered for reading in self.observations.readings):
+            return {}
+        own, abscissa = enumerate(self.along_x.readings), self.along_x.abscissa
+        return {i: self._slow(i, abscissa.to_numbers(reading.x)) for i, reading in own if reading.is_filtered}
+
+    def _slow(self, i: int, x: FloatArray) -> Slow:
+        """What slow instrument i shows at x (n,), in numbers, from its first observation on."""
+        reading, basis = self.along_x.readings[i], self.basis
+        assert isinstance(basis, Basis)
+        check_degree(basis, reading)
+        start = float(self.along_x.abscissa.to_numbers(reading.x).min())
+        early = x < start
+        if early.any():
+            k = int(np.argmax(early))
+            raise DataError(
+                f"x[{k}] is before the first observation of {reading.name!r}, which has response_time=, and to what it was exposed "
+                "before is not known; pass a later x, or leave name= out for the curve"
+            )
+        return Slow(basis, degree_of(basis), reading.deriv, x - self._lag(i), start - self._lag(i))
+
+    def _shown(self, slow: Slow, i: int) -> BandRows:
+        """Rows of what slow instrument i shows: in the functions, and in what it showed first."""
+        reading, rows = self.along_x.readings[i], slow.rows(self.response_times[i])
+        values = np.zeros((len(rows), self.n_coef))
+        values[:, : self.basis.n_basis] = rows[:, :-1]
+        values[:, self.basis.n_basis + self.extras.index(f"start.{reading.name}")] = rows[:, -1]
+        return BandRows(values, np.zeros(len(rows), np.int64))
+
+    @property
+    def response_times(self) -> tuple[float, ...]:
+        """Response time of each series in numbers of x, zero where there is none or it is unknown."""
+        known = (reading.response_time or 0.0 for reading in self.observations.readings)
+        return self.responses or tuple(self.along_x.abscissa.in_unit(time) for time in known)
+
+    def rows_at(self, name: str, x: FloatArray, deriv: int) -> BandRows:
+        """Rows of what a series would observe at x (n,), in numbers: with its bias, by its instrument."""
+        i = self.observations.names.index(name)
+        assert isinstance(self.basis, Basis)
+        slow = self.observations.readings[i].is_filtered
+        part = self.with_bias(self._shown(self._slow(i, x), i) if slow else pack(self.basis.design(x, deriv)), name)
+        assert isinstance(part, BandRows)
+        return part
 
     def _with_sensors(self, part: BandRows | ProductRows, i: int, name: str) -> BandRows | ProductRows:
         """Rows of series i from those of the curve."""
@@ -240,10 +234,16 @@ class Rows:
         """Series with an unknown bias, which is a coefficient after those of the functions."""
         return tuple(reading.name for reading in self.observations.readings if reading.has_bias)
 
+    @cached_property
+    def extras(self) -> tuple[str, ...]:
+        """Names of the coefficients after those of the functions: biases, and what slow instruments showed first."""
+        slow = (f"start.{reading.name}" for reading in self.observations.readings if reading.is_filtered)
+        return (*(f"bias.{name}" for name in self.biased), *slow)
+
     @property
     def n_coef(self) -> int:
-        """Number of coefficients: of the functions, and biases."""
-        return self.basis.n_basis + len(self.biased)
+        """Number of coefficients: of the functions, biases, and what slow instruments showed first."""
+        return self.basis.n_basis + len(self.extras)
 
     def with_bias(self, part: BandRows | ProductRows, name: str) -> BandRows | ProductRows:
         """Rows of what a series observes, from those of the curve: with its bias if it has an unknown one."""
@@ -327,12 +327,20 @@ class Rows:
             rows.__dict__["parts"] = self.parts
         return rows
 
-    def with_sensors(self, factors: tuple[float, ...], lags: tuple[float, ...]) -> Rows:
-        """The same rows with other scales and lags of series."""
-        found = replace(self, factors=factors, lags=lags)
+    def with_sensors(self, factors: tuple[float, ...], lags: tuple[float, ...], responses: tuple[float, ...]) -> Rows:
+        """The same rows with other scales, lags and response times of series."""
+        found = replace(self, factors=factors, lags=lags, responses=responses)
         if lags == (self.lags or (0.0,) * len(lags)):
-            found.__dict__["curve_parts"] = self.curve_parts
+            found.__dict__["slow"] = self.slow
+            if responses == self.response_times:
+                found.__dict__["curve_parts"] = self.curve_parts
         return found
+
+    def plain(self) -> Rows:
+        """Rows of the curve itself, whatever the scales of series are, by instruments that respond at once."""
+        if not self.factors and not any(reading.is_filtered for reading in self.observations.readings):
+            return self
+        return replace(self, factors=(), responses=(0.0,) * len(self.observations.readings))
 
     def scaled_part(self, i: int) -> BandRows | ProductRows:
         """Rows of name i with noise of the variance of the group."""
@@ -367,7 +375,7 @@ class Rows:
     def _some(self, i: int, some: npt.NDArray[np.int64]) -> BandRows | ProductRows:
         """Rows of some observations of a series; of one variable those of the others are not made."""
         own = self.observations.readings[i]
-        if not isinstance(own, Readings):
+        if not isinstance(own, Readings) or own.is_filtered:  # what an instrument shows depends on its first observation
             return self.parts[i].take(some)
         return self._with_sensors(self._of_curve(own.take(some), i), i, own.name)
 
@@ -418,8 +426,8 @@ class Rows:
         if is_streamed(self.basis, reading):
             assert isinstance(self.observations, Observations)
             R, z, rest = streamed(self.basis, reading, self.observations.abscissa, root, w)
-            n_biases = len(self.biased)  # of other series
-            return Factor(np.pad(R, ((0, n_biases), (0, 0))), np.pad(z, (0, n_biases)), rest)
+            n_extras = len(self.extras)  # of other series
+            return Factor(np.pad(R, ((0, n_extras), (0, 0))), np.pad(z, (0, n_extras)), rest)
         rows = self.parts[i].scaled(root) if len(root) else self.parts[i]
         return rows.factor(y, self.n_coef, w)
 

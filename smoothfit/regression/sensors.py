@@ -1,18 +1,20 @@
-"""Scales and lags of series that are estimated with a penalised basis: y(x) = s L f(x - d) + b + e.
+"""Scales, lags and response times of series that are estimated with a penalised basis: y(x) = s L f(x - d) + b + e.
 
-psi are log s and d of all such series. -2 l is first minimised over smoothing and variances, then over psi; at its minimum in the
-first its derivative by psi is that at fixed tau and variances, taken by central differences. With N a basis of what no penalty
-touches, biases included, B(s) the rows of the observations and V the covariance of the noise, the restricted likelihood has the
-factor |N'B(s)'V^-1 B(s) N|^(1/2), over that at a scale in the middle of the search: without it a flat prior of these coefficients
-prefers small scales, and the estimate depends on which series is the reference (see ``smoothfit.statespace.sensors``).
+L may contain the filter of an instrument with response time tau (see ``response``). psi are log s, d and log tau of all these.
+-2 l is first minimised over smoothing and variances, then over psi; at its minimum in the first its derivative by psi is that at
+fixed weights and variances, taken by central differences. With N a basis of what no penalty touches, biases included, B(s) the rows
+of the observations and V the covariance of the noise, the restricted likelihood has the factor |N'B(s)'V^-1 B(s) N|^(1/2), over
+that at a scale in the middle of the search: without it a flat prior of these coefficients prefers small scales, and the estimate
+depends on which series is the reference (see ``smoothfit.statespace.sensors``).
 
-For intervals psi is integrated over together with smoothing and variances, with a uniform prior within the limits of the search.
+For intervals psi is integrated over together with smoothing and variances, with a uniform prior within the limits of the search;
+that of a response time falls beyond what the observations can determine, as for a ``SmoothingSpline``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -22,32 +24,31 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..basis.base import Basis
 from ..errors import ConvergenceError, SpecificationError
-from ..inference.engine import Expansion, Moments, PointDraws, Terms
 from ..inference.newton import MAX_RESCANS, Minimum, minimize
 from ..observations import Readings
 from ..observations.series import CALIBRATED, estimated_of
-from .band import BandRows
 from .correlated import Profile
 from .criteria import RestrictedLikelihood
-from .engine import BandEngine, BandStream
 from .fitting import Estimate
-from .products import ProductRows
-from .rows import Rows, degree_of
+from .functionals import degree_of
+from .rows import Rows
 
+KINDS = (*CALIBRATED, "response_time")
 STEP = 1e-4  # of a coordinate, of central differences: right to its square
-WIDE = 1e-3  # likewise, of second differences
 REACH, NEAR = 7.0, 1.0  # of log s about the ratio of spreads: where it is looked for, and where starts lie
 LONGEST = 0.5  # of the range of x: a lag at most
 MARGIN = 2e-3  # of a coordinate: from lags at which the basis ends, where rounding and differences would leave it
-SCALES, LAGS = 5, 41  # points of a grid
-MOST_KEPT, ROOM = 600, 200_000  # engines that are kept, and observations of all of them
+SCALES, LAGS, TIMES = 5, 41, 9  # points of a grid
+SHORTEST_TIME, LONGEST_TIME = 1e-3, 10.0  # of the mean spacing and of the range of x: response times at least and at most
+LIKELY_TIME = 0.25  # of these: between them response times are looked for first, and alike likely
 SAME = 1e-6  # of -2 l: what searches leave of one minimum
 
 
 class Sensors(NamedTuple):
     """What is unknown of series: kind and place of each entry of psi, limits, and the middle of scales.
 
-    Lags are in units of `x_unit`, so that a coordinate of one changes the fit.
+    Lags are in units of `x_unit`, so that a coordinate of one changes the fit. The prior is uniform from `first` to `last`, and
+    falls as exp(-distance) beyond.
     """
 
     kinds: tuple[str, ...]
@@ -56,13 +57,15 @@ class Sensors(NamedTuple):
     lower: FloatArray
     upper: FloatArray
     middle: FloatArray
+    first: FloatArray
+    last: FloatArray
     x_unit: float
 
     @classmethod
     def of(cls, rows: Rows) -> Sensors | None:
         """What rows leave unknown; None if that is nothing."""
         observations = rows.observations
-        unknown = [(kind, name) for kind in CALIBRATED for name in estimated_of(observations.readings, kind)]
+        unknown = [(kind, name) for kind in KINDS for name in estimated_of(observations.readings, kind)]
         if not unknown:
             return None
         x = rows.along_x.abscissa.to_numbers(np.concatenate([end for own in rows.along_x.readings for end in own.limits]))
@@ -73,49 +76,67 @@ class Sensors(NamedTuple):
             own = rows.along_x.readings[place]
             if kind == "lag":
                 low, high = _limits_of_lag(rows, own, float(np.ptp(x)))
-                ends.append((low / unit, high / unit, float(np.clip(0.0, low, high)) / unit))
+                ends.append((low / unit, high / unit, float(np.clip(0.0, low, high)) / unit, low / unit, high / unit))
+                continue
+            if kind == "response_time":
+                ends.append(_limits_of_response(x))
                 continue
             alike = [r for r in rows.along_x.readings if not r.has_scale and (r.deriv, r.mean) == (own.deriv, own.mean)]
             spreads = [float(np.std(reading.y)) for reading in (own, *alike[:1])]
             centre = float(np.log(spreads[0] / spreads[1])) if alike and min(spreads) > 0 else 0.0
-            ends.append((centre - REACH, centre + REACH, centre))
-        lower, upper, middle = np.array(ends).T
-        return cls(tuple(kind for kind, _ in unknown), places, tuple(f"{k}.{n}" for k, n in unknown), lower, upper, middle, unit)
+            ends.append((centre - REACH, centre + REACH, centre, centre - REACH, centre + REACH))
+        lower, upper, middle, first, last = np.array(ends).T
+        kinds, labels = tuple(kind for kind, _ in unknown), tuple(f"{kind}.{name}" for kind, name in unknown)
+        return cls(kinds, places, labels, lower, upper, middle, first, last, unit)
 
     def at(self, rows: Rows, psi: FloatArray) -> Rows:
-        """The rows at known scales and lags."""
+        """The rows at known scales, lags and response times."""
         n = len(rows.observations.readings)
-        factors, lags = np.ones(n), np.zeros(n)
-        for kind, place, value in zip(self.kinds, self.places, psi.tolist(), strict=True):
-            if kind == "scale":
-                factors[place] = np.exp(value)
-            else:
-                lags[place] = value * self.x_unit
-        return rows.with_sensors(tuple(factors.tolist()), tuple(lags.tolist()))
+        found = {"scale": [1.0] * n, "lag": [0.0] * n, "response_time": list(rows.response_times)}
+        for kind, place, number in zip(self.kinds, self.places, self.numbers(psi).tolist(), strict=True):
+            found[kind][place] = number
+        return rows.with_sensors(*(tuple(found[kind]) for kind in KINDS))
 
     def centred(self, psi: FloatArray) -> FloatArray:
         """The same lags, with scales in the middle of the search."""
         return np.where([kind == "scale" for kind in self.kinds], self.middle, psi)
 
     def numbers(self, psi: FloatArray) -> FloatArray:
-        """Scales and lags (..., p), in the unit of x."""
-        is_scale = np.array([kind == "scale" for kind in self.kinds])
-        return np.where(is_scale, np.exp(np.where(is_scale, psi, 0.0)), psi * self.x_unit)
+        """Scales, lags and response times (..., p), in the unit of x."""
+        return np.where(self.is_log, np.exp(np.where(self.is_log, psi, 0.0)), psi * self.x_unit)
 
     def slopes(self, psi: FloatArray) -> FloatArray:
         """Derivatives of `numbers` by psi (p,)."""
-        return np.where([kind == "scale" for kind in self.kinds], self.numbers(psi), self.x_unit)
+        return np.where(self.is_log, self.numbers(psi), self.x_unit)
+
+    @property
+    def is_log(self) -> npt.NDArray[np.bool_]:
+        """Which entries of psi are logarithms (p,)."""
+        return np.array([kind != "lag" for kind in self.kinds])
+
+    def log_prior(self, psi: FloatArray) -> FloatArray:
+        """Log prior density (L,) at psi (L, p)."""
+        beyond = np.maximum(0.0, np.maximum(self.first - psi, psi - self.last))
+        return np.asarray(-beyond.sum(axis=1))
 
     def grids(self) -> list[FloatArray]:
         """Starts along each entry, the others in the middle of theirs."""
         found = []
         for j, kind in enumerate(self.kinds):
-            near = np.linspace(self.middle[j] - NEAR, self.middle[j] + NEAR, SCALES)
-            values = np.linspace(self.lower[j], self.upper[j], LAGS) if kind == "lag" else near
+            ends = (self.middle[j] - NEAR, self.middle[j] + NEAR) if kind == "scale" else (self.first[j], self.last[j])
+            values = np.linspace(*ends, {"scale": SCALES, "lag": LAGS, "response_time": TIMES}[kind])
             grid = np.repeat(self.middle[None], len(values), axis=0)
             grid[:, j] = values
             found.append(grid)
         return found
+
+
+def _limits_of_response(x: FloatArray) -> tuple[float, float, float, float, float]:
+    """Ends of the logarithm of a response time, its middle, and ends of what x (n,) can determine."""
+    extent = float(np.ptp(x))
+    spacing = extent / (len(np.unique(x)) - 1)
+    first, last = np.log(LIKELY_TIME * spacing), np.log(LIKELY_TIME * extent)
+    return np.log(SHORTEST_TIME * spacing), np.log(LONGEST_TIME * extent), (first + last) / 2, first, last
 
 
 def _limits_of_lag(rows: Rows, reading: Readings, extent: float) -> tuple[float, float]:
@@ -147,7 +168,7 @@ def _limits_of_lag(rows: Rows, reading: Readings, extent: float) -> tuple[float,
 
 
 class Sensed(NamedTuple):
-    """Estimated scales and lags of series, the Hessian of -2 l by psi (p, p), and the fit there."""
+    """What was estimated of series, the Hessian of -2 l by psi (p, p), and the fit there."""
 
     sensors: Sensors
     minimum: Minimum
@@ -311,7 +332,7 @@ def free_of(fit: Estimate) -> FloatArray:
 
 
 def sensed(profile: SensorProfile) -> Sensed:
-    """Minimise the profile; from the lowest points along each scale and lag.
+    """Minimise the profile; from the lowest points along each scale, lag and response time.
 
     Raises
     ------
@@ -332,166 +353,5 @@ def sensed(profile: SensorProfile) -> Sensed:
             assert fit is not None
             return Sensed(sensors, minimum, profile.hessian(minimum.theta)[2], fit)
         profile.visited[:] = [whole]  # the others have a higher minimum of smoothing and variances
-    raise ConvergenceError(f"every search of scales and lags ends at a lower fit than the last, after {MAX_RESCANS}", whole.value)
-
-
-@dataclass(frozen=True, eq=False)
-class SensorEngine:
-    """A penalised basis at given weights, variances, scales and lags; theta ends with psi.
-
-    Attributes
-    ----------
-    sensors : Sensors
-    rows : Rows
-        Of which scales and lags are unknown.
-    make : callable
-        From rows to the engine at their scales and lags.
-    psi_hat : ndarray, shape (p,)
-    """
-
-    sensors: Sensors
-    rows: Rows
-    make: Callable[[Rows], BandEngine]
-    psi_hat: FloatArray
-    kept: dict[bytes, BandEngine] = field(default_factory=dict)
-
-    def inner(self, psi: FloatArray) -> BandEngine:
-        """The engine at scales and lags; the last ones are kept, since priors and moments are asked for where likelihoods were."""
-        key = psi.tobytes()
-        if key not in self.kept:
-            if self.kept and len(self.kept) >= min(MOST_KEPT, ROOM // len(self.rows.ratio)):
-                del self.kept[next(iter(self.kept))]
-            self.kept[key] = self.make(self.sensors.at(self.rows, psi))
-        return self.kept[key]
-
-    @cached_property
-    def at_estimate(self) -> BandEngine:
-        """The engine at the estimated scales and lags."""
-        return self.inner(self.psi_hat)
-
-    def __getstate__(self) -> dict[str, object]:
-        return {name: value for name, value in self.__dict__.items() if name != "at_estimate"} | {"kept": {}}
-
-    @property
-    def relative(self) -> bool:
-        """As of `BandEngine`."""
-        return self.at_estimate.relative
-
-    @property
-    def count(self) -> int:
-        """As of `BandEngine`."""
-        return self.at_estimate.count
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Those of weights and variances, then scales and lags."""
-        return (*self.at_estimate.names, *self.sensors.labels)
-
-    @property
-    def lower(self) -> FloatArray:
-        """Lower bounds of theta (p,)."""
-        return np.concatenate([self.at_estimate.lower, self.sensors.lower])
-
-    @property
-    def upper(self) -> FloatArray:
-        """Upper bounds of theta (p,)."""
-        return np.concatenate([self.at_estimate.upper, self.sensors.upper])
-
-    @property
-    def is_size(self) -> npt.NDArray[np.bool_]:
-        """Whether an entry has Jeffreys' prior: weights and variances."""
-        return np.arange(len(self.names)) < len(self.at_estimate.names)
-
-    @property
-    def is_linear(self) -> bool:
-        """It is not: scales and lags are estimated, too."""
-        return False
-
-    @property
-    def has_slow_prior(self) -> bool:
-        """It has not: the matrices cost little."""
-        return False
-
-    def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
-        """Uniform in log s and d (L,)."""
-        return np.zeros(len(theta))
-
-    def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As of `BandEngine`."""
-        return self.at_estimate.logs(theta[:, : self._split])
-
-    @property
-    def _split(self) -> int:
-        return len(self.at_estimate.names)
-
-    def _each(self, theta: FloatArray) -> Iterator[tuple[BandEngine, FloatArray, FloatArray]]:
-        """The engine at each theta, with the rest of theta (1, q) and psi."""
-        for point in theta:
-            psi = point[self._split :]
-            yield self.inner(psi), point[None, : self._split], psi
-
-    def terms(self, theta: FloatArray, order: int = 0) -> Terms:
-        """Terms of the restricted likelihood; derivatives by central differences."""
-        if order == 0:
-            return Terms(*(Expansion(value) for value in self._values(theta)))
-        found = [self._expansion(point) for point in theta]
-        parts = [[np.array([one[k][i] for one in found]) for i in range(3)] for k in range(2)]
-        return Terms(*(Expansion(value, slope, bend if order > 1 else None) for value, slope, bend in parts))
-
-    def _values(self, theta: FloatArray) -> FloatArray:
-        """log_det and sse (2, L)."""
-        found, unscaled = np.empty((2, len(theta))), Unscaled(self.sensors, self.rows)
-        for i, (engine, rest, psi) in enumerate(self._each(theta)):
-            terms = engine.terms(rest)
-            free = engine.system.free if engine.columns is None else np.asarray(engine.columns @ engine.system.free)
-            factor = unscaled.log_det(psi, engine.rows, free, engine.logs(rest)[1][0])
-            found[:, i] = terms.log_det.value[0] - factor, terms.sse.value[0]
-        return found
-
-    def _expansion(self, theta: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """Value, gradient and Hessian of log_det and of sse at one theta."""
-        p = len(theta)
-        moves = WIDE * np.eye(p)
-        pairs = [(i, j) for i in range(p) for j in range(i)]
-        corners = [a * moves[i] + b * moves[j] for i, j in pairs for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
-        values = self._values(theta + np.array([np.zeros(p), *moves, *-moves, *corners]))
-        found = []
-        sides = values[:, 1 : 2 * p + 1].reshape(2, 2, p)
-        for centre, (up, down), rest in zip(values[:, 0], sides, values[:, 2 * p + 1 :], strict=True):
-            hessian = np.diag((up - 2 * centre + down) / WIDE**2)
-            for (i, j), (a, b, c, d) in zip(pairs, rest.reshape(-1, 4), strict=True):
-                hessian[i, j] = hessian[j, i] = (a - b - c + d) / (4 * WIDE**2)
-            found.append((centre, (up - down) / (2 * WIDE), hessian))
-        return found
-
-    def information(self, theta: FloatArray) -> FloatArray:
-        """Expected information (L, p, p) of weights and variances; zero elsewhere."""
-        found, q = np.zeros((*theta.shape, theta.shape[1])), self._split
-        for one, (engine, rest, _) in zip(found, self._each(theta), strict=True):
-            one[:q, :q] = engine.information(rest)[0]
-        return found
-
-    def moments(self, theta: FloatArray, functionals: BandRows | ProductRows) -> Moments:
-        """As of `BandEngine`."""
-        parts = [engine.moments(rest, functionals) for engine, rest, _ in self._each(theta)]
-        return Moments(*(np.concatenate(part) for part in zip(*parts, strict=True)))
-
-    def draws(self, theta: FloatArray, functionals: BandRows | ProductRows) -> PointDraws:
-        """As of `BandEngine`."""
-        engine, rest, _ = next(self._each(theta[None]))
-        return engine.draws(rest[0], functionals)
-
-    def leverages(self, theta: FloatArray) -> FloatArray:
-        """As of `BandEngine`."""
-        return np.concatenate([engine.leverages(rest) for engine, rest, _ in self._each(theta)])
-
-    def stream(self, theta: FloatArray, lag: int | None = None) -> BandStream:
-        """Refused."""
-        raise SpecificationError(
-            f"{self.sensors.labels[0]} is estimated, which a stream of a SplineRegression does not support; use SmoothingSpline"
-        )
-
-
-def plain(rows: Rows) -> Rows:
-    """Rows of the curve itself, whatever the scales of series are."""
-    return replace(rows, factors=()) if rows.factors else rows
+    what = ", ".join(sensors.labels)
+    raise ConvergenceError(f"every search of {what} ends at a lower fit than the last, after {MAX_RESCANS}", whole.value)

@@ -60,7 +60,7 @@ class Specification:
         """Check what is to be fitted."""
         checked = check_constraints(constraints)
         penalties = terms_of(penalty)
-        restrictions = Restrictions.of(checked, rows.basis)
+        restrictions = Restrictions.of(checked, rows.basis, len(rows.extras))
         searched = [own for own in checked if isinstance(own, Unimodal) and own.mode is None]
         if len(searched) > 1:
             raise SpecificationError(
@@ -68,11 +68,10 @@ class Specification:
             )
         if searched and not isinstance(rows.basis, BSplineBasis | RecombinedBasis):
             raise SpecificationError(f"{described(rows.basis)} has no pieces on which a bound could be exact; use B-splines")
-        if rows.biased and restrictions.polynomials:
-            raise SpecificationError(
-                f"{rows.biased[0]!r} has bias='estimate', which {restrictions.polynomials[0].label} does not support; fit without "
-                f"bounds first, and pass its bias as a number, bias=res.params['bias.{rows.biased[0]}']"
-            )
+        if rows.extras and searched:
+            kind, _, name = rows.extras[0].partition(".")
+            what = "bias='estimate'" if kind == "bias" else "response_time="
+            raise SpecificationError(f"{name!r} has {what}, which Unimodal without mode= does not support; pass mode=")
         made = cls(rows, penalty, checked, tuple(penalties), restrictions, searched[0] if searched else None)
         inputs = rows.observations.inputs if isinstance(rows.observations, PointObservations) else ()
         made.sensors  # noqa: B018  checked now
@@ -95,8 +94,8 @@ class Specification:
             return None
         if isinstance(self.basis, FourierBasis) and self.penalties:
             columns = csr_array(columns @ free_last(self.penalties, self.basis, columns.toarray()))
-        n_biases = len(self.rows.biased)
-        return csr_array(block_diag((columns, eye_array(n_biases)))), np.append(offset, np.zeros(n_biases))
+        n_extras = len(self.rows.extras)
+        return csr_array(block_diag((columns, eye_array(n_extras)))), np.append(offset, np.zeros(n_extras))
 
     @cached_property
     def roots(self) -> list[BandRows]:
@@ -150,11 +149,11 @@ class Specification:
 
     @cached_property
     def sensors(self) -> Sensors | None:
-        """Scales and lags of series that are to be estimated."""
+        """Scales, lags and response times of series that are to be estimated."""
         return Sensors.of(self.rows)
 
     def sensed(self, rows: Rows, method: str, lam: FloatArray | None) -> tuple[Rows, Sensed | None]:
-        """The rows at estimated scales and lags, and what was found of these."""
+        """The rows at estimated scales, lags and response times, and what was found of these."""
         if self.sensors is None:
             return rows, None
         likelihood = method if method in LIKELIHOODS else "reml"

@@ -21,9 +21,9 @@ from ..results.later import later
 from ..results.prediction import PARAMETERS, Estimate, SurfacePrediction
 from .band import pack
 from .bootstrap import CurveBootstrap
+from .functionals import check_degrees, degree_of
 from .products import ProductRows, rows_at, rows_over
 from .results import SplineRegressionResults
-from .rows import check_degrees, degree_of
 
 
 @entry_point

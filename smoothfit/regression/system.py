@@ -96,9 +96,9 @@ class System:
         groups = rows.statistics(w)
         counts, spreads = np.array([group.n for group in groups]), np.array([group.spread for group in groups])
         found = cls.from_factors([group.factor for group in groups], roots, counts, len(rows.unknown), spreads)
-        biases = eye_array(len(rows.biased))  # which no penalty touches
+        extras = eye_array(len(rows.extras))  # which no penalty touches
         known = (own.untouched(rows.basis) for own in terms_of(penalty))
-        return replace(found, untouched=tuple(None if own is None else csr_array(block_diag((own, biases))) for own in known))
+        return replace(found, untouched=tuple(None if own is None else csr_array(block_diag((own, extras))) for own in known))
 
     @classmethod
     def from_factors(

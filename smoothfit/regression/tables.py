@@ -11,13 +11,14 @@ from statsmodels.iolib.summary import Summary
 
 from .._validation import EPS
 from ..basis.tensor import AnyBasis, TensorProductBasis
+from ..observations import Readings
 from ..results.misfit import notes_of
 from ..results.summary import criteria, curve_summary, number
 from .correlation import Correlation, Markov
 from .fit import Fit
+from .functionals import degree_of
 from .noise import NoiseResults
 from .precision import GOOD
-from .rows import degree_of
 
 METHOD_NAMES = {"sic": "SIC", "reml": "REML", "ml": "ML", "gcv": "GCV", "aicc": "AICc", "fixed": "fixed", "ols": "least squares"}
 MOST_COEFFICIENTS = 30  # beyond, a table of them is useless
@@ -63,8 +64,7 @@ def regression_summary(fit: Fit, results: NoiseResults, alpha: float) -> Summary
         index=list(observations.names),
     )
     table = pd.DataFrame()
-    n_biases = len(fit.rows.biased)
-    n_shown = fit.n_coef if fit.basis.n_basis <= MOST_COEFFICIENTS else n_biases  # the last ones
+    n_shown = fit.n_coef if fit.basis.n_basis <= MOST_COEFFICIENTS else len(fit.rows.extras)  # the last ones
     if n_shown:
         params, bse, interval = results.params[-n_shown:], results.bse[-n_shown:], results.conf_int(alpha)[-n_shown:]
         table = pd.DataFrame(
@@ -122,6 +122,10 @@ def _notes(fit: Fit, results: NoiseResults) -> list[str]:
             notes.append(f"boundary: the noise SD of {name} is estimated as zero")
     if fit.basis.n_basis > MOST_COEFFICIENTS:
         notes.append(f"{fit.basis.n_basis} coefficients: see params, bse and conf_int()")
+    for reading in fit.rows.observations.readings:
+        if isinstance(reading, Readings) and reading.is_filtered:
+            name, of = reading.name, reading.label
+            notes.append(f"{name} responds slowly: it shows z with response_time z' + z = {of}, at first start.{name}")
     for label, row in results.sensor_params.iterrows():
         interval = f"95 % interval {number(row['ci_lower'])} to {number(row['ci_upper'])}"
         notes.append(f"{label} = {number(row['estimate'])} (std err {number(row['bse'])}, {interval})")

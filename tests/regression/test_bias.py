@@ -76,8 +76,8 @@ def test_what_has_no_bias_is_refused_with_the_way_out():
     for penalty in (None, PENALTY):
         with pytest.raises(IdentificationError, match="leave bias= of one series out"):
             sf.SplineRegression(alone, BASIS, penalty)
-    with pytest.raises(SpecificationError, match="Increasing does not support; fit without bounds first"):
-        sf.SplineRegression(obs, BASIS, PENALTY, sf.Increasing())
+    with pytest.raises(SpecificationError, match=r"'b' has bias='estimate', which Unimodal without mode= .* pass mode="):
+        sf.SplineRegression(obs, BASIS, PENALTY, sf.Unimodal())
     with pytest.raises(SpecificationError, match="loss='quantile' does not support"):
         sf.SplineRegression(obs, BASIS, PENALTY).fit(loss="quantile")
     with pytest.raises(SpecificationError, match="an Accumulator does not support"):

@@ -410,8 +410,6 @@ def test_what_cannot_be_is_named():
     }.items():
         with pytest.raises(SpecificationError, match=f"'b' has response_time=, which .*{what}"):
             sf.SmoothingSpline(slow, **options)
-    with pytest.raises(SpecificationError, match="SplineRegression does not support"):
-        sf.SplineRegression(slow, sf.BSplineBasis.from_data(x, df=5))
 
 
 @pytest.mark.parametrize("prior", [sf.priors.IntegratedWiener(2, q=0.4), SUMS["a trend and two harmonics"][0]])
