@@ -8,6 +8,9 @@ mixture is three times as wide as the rest, for the tails. Several components re
 of coefficients and of logarithms of variances is. Where widths differ by more than a factor of some 20, too little of the neck and
 of the mouth of a funnel is found.
 
+The first law is given: of equations a normal law made heavier, of other models a split-t law about the mode and the uniform law
+(`sampled_nodes`), which is enough for most posteriors of variances and length scales.
+
 Whether the result is good is judged by two numbers: the effective number of points, 1 / sum w^2, and the index k of a generalised
 Pareto law of the largest weights, above 0.7 of which averages are unreliable (A. Vehtari, D. Simpson, A. Gelman, Y. Yao & J. Gabry
 2024, "Pareto smoothed importance sampling", Journal of Machine Learning Research 25).
@@ -15,17 +18,34 @@ Pareto law of the largest weights, above 0.7 of which averages are unreliable (A
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
 
+from .._entry import warn
 from .._validation import FloatArray
-from ..errors import NumericalError
-from .nodes import Density, Nodes, filled, mean_and_covariance, normalised, refuse_gaps
+from ..errors import IntegrationWarning, NumericalError
+from .nodes import (
+    Density,
+    Nodes,
+    check_near,
+    filled,
+    log_proposal,
+    mean_and_covariance,
+    normalised,
+    proposal,
+    refuse_gaps,
+    scan,
+    shape_of,
+)
 
 POINTS = 512  # a round; a power of two, as Sobol's sequence wants
 MOST_ROUNDS = 16
+ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends by default, and below which it has failed
+MORE = 2.0  # times as many of a density that the first law does not fit: its tails are found by few points
 DF, FIRST_DF = 5.0, 3.0  # of the t laws: their tails are heavier than those of the density
 MOST_COMPONENTS = 6
 A_COMPONENT = 6  # effective points a component needs, in units of the number of variables
@@ -35,6 +55,9 @@ ITERATIONS = 15  # of the fit of a mixture, which need not be exact
 LEAST = 1e-3  # of the covariance of all points, which is added to that of every component
 HALVINGS = 30  # of the interval of the power
 SEED = 20_240_229
+
+
+Law = Callable[[FloatArray], FloatArray]  # log density (N,) at points (N, p)
 
 
 class Sampled(NamedTuple):
@@ -83,6 +106,67 @@ class Mixture(NamedTuple):
         return Mixture(shares, np.tile(self.centres, (2, 1)), np.concatenate([self.roots, WIDE * self.roots]), self.df)
 
 
+class Rounds:
+    """Points of all rounds so far, weighted by the density over the average of their laws.
+
+    Attributes
+    ----------
+    points : ndarray, shape (N, p)
+    values : ndarray, shape (N,)
+        Log density; NaN where it cannot be computed.
+    """
+
+    def __init__(self, density: Density, law: Law, points: FloatArray, sobol: stats.qmc.Sobol):
+        self.density, self._first, self._sobol = density, len(points), sobol
+        self._laws: list[tuple[float, Law]] = []
+        self.points, self.values, self._proposals = points[:0], np.empty(0), np.empty(0)
+        self._take(law, points)
+
+    def _take(self, law: Law, points: FloatArray) -> None:
+        """Compute the density at points of a law, its log density."""
+        share = np.log(len(points) / self._first)
+        self._laws.append((share, law))
+        before = np.logaddexp(self._proposals, share + law(self.points))
+        own = np.logaddexp.reduce([share + law(points) for share, law in self._laws], axis=0)
+        self.points, self._proposals = np.vstack([self.points, points]), np.append(before, own)
+        self.values = np.append(self.values, self.density(points))
+
+    @property
+    def log_weights(self) -> FloatArray:
+        """Logarithms of weights (N,), up to a constant."""
+        return filled(self.values) - self._proposals
+
+    @property
+    def effective(self) -> float:
+        """Effective number of points."""
+        return float(1 / np.sum(normalised(self.log_weights) ** 2))
+
+    @property
+    def positive(self) -> int:
+        """How many points have a density above zero."""
+        return int(np.count_nonzero(filled(self.values) > -np.inf))
+
+    def adapt(self, enough: float) -> Mixture | None:
+        """Add rounds from mixtures fitted to the points so far until enough are effective, or there are MOST_ROUNDS.
+
+        Returns the last mixture, None if none was needed.
+        """
+        p, mixture = self.points.shape[1], None
+        while self.positive > p and self.effective < enough and len(self._laws) < MOST_ROUNDS:
+            mixture = _fitted(self.points, _tempered(self.log_weights, TEMPERED * p)).widened()
+            self._take(mixture.log_density, mixture.points(self._sobol.random(POINTS)))
+        return mixture
+
+    def refuse_gaps(self, mixture: Mixture) -> None:
+        """Refuse a point whose density cannot be computed and which is nearer to the mixture than most."""
+        refuse_gaps(self.values, self.points, mixture.distances(self.points).min(axis=0))
+
+    def nodes(self) -> Nodes:
+        """The points as nodes."""
+        total = float(special.logsumexp(self.log_weights)) - np.log(self._first)
+        return Nodes(self.points, normalised(self.log_weights), filled(self.values), total)
+
+
 def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enough: float) -> Sampled:
     """Weighted points of a density, `enough` of them effective if that takes at most MOST_ROUNDS * POINTS of them.
 
@@ -100,28 +184,45 @@ def adaptive_nodes(density: Density, centre: FloatArray, root: FloatArray, enoug
         p points.
     """
     p = len(centre)
-    mixtures = [Mixture(np.ones(1), centre[None], root[None], FIRST_DF).widened()]
-    sobol = stats.qmc.Sobol(p + 2, scramble=True, rng=np.random.default_rng(SEED))
-    points, values, proposals = np.empty((0, p)), np.empty(0), np.empty(0)
-    while True:
-        new = mixtures[-1].points(sobol.random(POINTS))
-        proposals = np.logaddexp(proposals, mixtures[-1].log_density(points))
-        proposals = np.append(proposals, np.logaddexp.reduce([mixture.log_density(new) for mixture in mixtures], axis=0))
-        points, values = np.vstack([points, new]), np.append(values, density(new))
-        logs = filled(values)
-        if (positive := np.count_nonzero(logs > -np.inf)) <= p:
-            raise NumericalError(
-                f"the likelihood is positive at {positive} of {len(points)} points about the estimates, too few to integrate over "
-                f"{p} parameters; fix some of them"
-            )
-        log_weights = logs - proposals
-        weights = normalised(log_weights)
-        effective = 1 / np.sum(weights**2)
-        if effective >= enough or len(mixtures) == MOST_ROUNDS:
-            refuse_gaps(values, points, mixtures[-1].distances(points).min(axis=0))
-            total = float(special.logsumexp(log_weights)) - np.log(POINTS)
-            return Sampled(Nodes(points, weights, logs, total), pareto_index(log_weights))
-        mixtures.append(_fitted(points, _tempered(log_weights, TEMPERED * p)).widened())
+    first = Mixture(np.ones(1), centre[None], root[None], FIRST_DF).widened()
+    sobol = quasi_random(p)
+    rounds = Rounds(density, first.log_density, first.points(sobol.random(POINTS)), sobol)
+    last = rounds.adapt(enough) or first
+    if rounds.positive <= p:
+        raise NumericalError(
+            f"the likelihood is positive at {rounds.positive} of {len(rounds.points)} points about the estimates, too few to "
+            f"integrate over {p} parameters; fix some of them"
+        )
+    rounds.refuse_gaps(last)
+    return Sampled(rounds.nodes(), pareto_index(rounds.log_weights))
+
+
+def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -> Nodes:
+    """Quasi-random points of a split-t law about the mode and of the uniform law, and of adapted mixtures if these are too few.
+
+    Where the density has a curved ridge, the t law alone hardly reaches its end, and one point there may get all the weight. With
+    a fraction of uniform points the ratio of the densities is bounded (Hesterberg 1995, Technometrics 37, 185-194).
+    """
+    scanned, heights = scan(Density(density.highest, density.lower, density.upper), start)
+    shape = shape_of(density, scanned[np.argmax(heights)])
+    law, points = partial(log_proposal, density, shape), proposal(density, shape, POINTS)
+    rounds = Rounds(density, law, points, quasi_random(len(start)))
+    check_near(rounds.values, rounds.points, shape)
+    last = rounds.adapt(MORE * enough) if rounds.effective < enough else None
+    if last is not None:
+        rounds.refuse_gaps(last)
+    if rounds.effective < FEWEST:
+        warn(
+            f"the posterior of what is estimated is hard to sample: of {len(rounds.points)} points {rounds.effective:.0f} are "
+            "effective; intervals may be too short; fix some of the parameters",
+            IntegrationWarning,
+        )
+    return rounds.nodes()
+
+
+def quasi_random(p: int) -> stats.qmc.Sobol:
+    """Uniform points for mixtures of p variables."""
+    return stats.qmc.Sobol(p + 2, scramble=True, rng=np.random.default_rng(SEED))
 
 
 def _tempered(log_weights: FloatArray, effective: float) -> FloatArray:

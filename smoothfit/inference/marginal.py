@@ -22,8 +22,9 @@ Nodes. One or two parameters: the trapezoidal rule on a lattice along the eigenv
 mode (the grid strategy of Rue, Martino & Chopin 2009), grown from the mode and from every other region of high density that a
 scan of the bounds finds, until the density has fallen to `CUT` of its maximum. On smooth densities the rule converges
 exponentially; the step is halved until the sublattices of twice the step agree. More parameters: Sobol points from a split-t
-law about the mode (Geweke 1989), weighted by density over proposal; their number is doubled until enough of them are effective,
-and at most `MOST_SAMPLED` of them are kept. Quantiles of parameters, which are numbers at each node, take more: see `refined`.
+law about the mode (Geweke 1989), weighted by density over proposal, and if too few of them are effective rounds from mixtures that
+are adapted to the points so far, see `adaptive`. At most `MOST_SAMPLED` of them are kept. Quantiles of parameters, which are
+numbers at each node, take more: see `refined`.
 
 One node is used instead if the density is narrow, see `is_narrow`.
 
@@ -47,9 +48,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray, Frozen, frozen
+from .adaptive import sampled_nodes
 from .engine import Likelihood
 from .interpolated import InterpolatedPrior, Prior
-from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, mean_and_covariance, normalised, sampled_nodes
+from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, mean_and_covariance, normalised
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 STEP = 0.05  # in logarithms of sizes, of second differences: half an SD of what is narrow, and far above rounding

@@ -35,8 +35,6 @@ HALVINGS = 5
 MOST_NODES = 10_000
 SEEDED = 0.5  # of the cut, to which a lattice is filled before it grows
 REACH = 4  # nodes by which a lattice of one variable grows at a time, on either side
-FIRST_POINTS, MOST_POINTS = 512, 2**14  # quasi-random: covariances of five variables are then right to 12 %
-ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends by default, and below which it has failed
 PROPOSAL_DF = 6.0  # of t laws, whose tails are heavier than those of the density
 EVEN = 8  # of so many points of t laws there is one more of the uniform law: none counts for more than the bounds enclose
 
@@ -345,48 +343,23 @@ def lattice_nodes(density: Density, start: FloatArray) -> Nodes:
     return found
 
 
-def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -> Nodes:
-    """Quasi-random points of a split-t law and some of the uniform one, with importance weights, `enough` of them effective.
-
-    Where the density has a curved ridge, the t law alone hardly reaches its end, and one point there may get all the weight. With
-    a fraction of uniform points the ratio of the densities is bounded (Hesterberg 1995, Technometrics 37, 185-194).
-    """
-    points, values = scan(Density(density.highest, density.lower, density.upper), start)
-    shape = shape_of(density, points[np.argmax(values)])
-    size = FIRST_POINTS
-    while True:
-        points, log_proposal = proposal(density, shape, size)
-        values = density(points)
-        _check_near(values, points, shape)
-        logs = filled(values)
-        weights = normalised(logs - log_proposal)
-        effective = 1 / np.sum(weights**2)
-        if effective >= enough or size >= MOST_POINTS:
-            break
-        size *= 2
-        if effective > 2 * len(start):
-            shape = refitted(shape, points, weights)
-    if effective < FEWEST:
-        warn(
-            f"the posterior of what is estimated is hard to sample: of {size} points {effective:.0f} are effective; intervals "
-            "may be too short; fix some of the parameters",
-            IntegrationWarning,
-        )
-    return Nodes(points, weights, logs, float(special.logsumexp(logs - log_proposal) - np.log(len(points))))
-
-
 def sobol(p: int, size: int) -> FloatArray:
     """The first points (size, p) of Sobol's sequence, moved off the faces of the unit cube."""
     return np.asarray(stats.qmc.Sobol(p, scramble=False).random(size) + 0.5 / size)
 
 
-def proposal(density: Density, shape: Shape, size: int) -> tuple[FloatArray, FloatArray]:
-    """Points of a mixture of a split-t law, `size` of them, and the uniform law within the bounds, and its log densities."""
+def proposal(density: Density, shape: Shape, size: int) -> FloatArray:
+    """Points of a mixture of a split-t law, `size` of them, and the uniform law within the bounds."""
+    extent = density.upper - density.lower
+    return np.concatenate([split_t(shape, size), density.lower + sobol(len(extent), size // EVEN) * extent])
+
+
+def log_proposal(density: Density, shape: Shape, points: FloatArray) -> FloatArray:
+    """Log densities (L,) of the law of `proposal` at points (L, p)."""
     extent, share = density.upper - density.lower, 1 / (EVEN + 1)
-    points = np.concatenate([split_t(shape, size)[0], density.lower + sobol(len(extent), size // EVEN) * extent])
     inside = np.all((points >= density.lower) & (points <= density.upper), axis=1)
     log_even = np.where(inside, np.log(share) - np.log(extent).sum(), -np.inf)
-    return points, np.logaddexp(np.log1p(-share) + log_split_t(shape, points), log_even)
+    return np.asarray(np.logaddexp(np.log1p(-share) + log_split_t(shape, points), log_even))
 
 
 def log_split_t(shape: Shape, points: FloatArray) -> FloatArray:
@@ -396,8 +369,8 @@ def log_split_t(shape: Shape, points: FloatArray) -> FloatArray:
     return np.asarray(np.sum(stats.t.logpdf(scores, PROPOSAL_DF) + np.log(2 / shape.sd.sum(axis=0)), axis=1))
 
 
-def split_t(shape: Shape, size: int) -> tuple[FloatArray, FloatArray]:
-    """Quasi-random points (size, p) with a t law along each axis that is wider on one side of the mode, and log densities."""
+def split_t(shape: Shape, size: int) -> FloatArray:
+    """Quasi-random points (size, p) with a t law along each axis that is wider on one side of the mode."""
     p = len(shape.mode)
     uniform = sobol(p, size)
     below = shape.sd[0] / shape.sd.sum(axis=0)  # probability of the lower side: the density is continuous
@@ -405,10 +378,10 @@ def split_t(shape: Shape, size: int) -> tuple[FloatArray, FloatArray]:
     tail = np.where(is_below, uniform / below, (1 - uniform) / (1 - below)) / 2
     score = stats.t.isf(tail, PROPOSAL_DF)
     along = np.where(is_below, -score * shape.sd[0], score * shape.sd[1])
-    return shape.mode + along @ shape.axes.T, stats.t.logpdf(score, PROPOSAL_DF).sum(axis=1)
+    return np.asarray(shape.mode + along @ shape.axes.T)
 
 
-def _check_near(values: FloatArray, points: FloatArray, shape: Shape) -> None:
+def check_near(values: FloatArray, points: FloatArray, shape: Shape) -> None:
     """Refuse a point without a likelihood that is nearer to the mode than most others."""
     along = (points - shape.mode) @ shape.axes
     refuse_gaps(values, points, np.linalg.norm(along / np.where(along < 0, shape.sd[0], shape.sd[1]), axis=1))

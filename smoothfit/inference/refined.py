@@ -64,7 +64,7 @@ def many(density: Density, found: Nodes) -> tuple[FloatArray, FloatArray]:
     theta, logs, p = found.theta, found.log_density, found.theta.shape[1]
     mean, cov = mean_and_covariance(theta, found.weights)
     shape = refitted(Shape(mean, np.eye(p), np.ones((2, p))), theta, found.weights)
-    points = split_t(shape, POINTS)[0]
+    points = split_t(shape, POINTS)
     points = points[np.all((points >= density.lower) & (points <= density.upper), axis=1)]
     log_proposal, highest = log_split_t(shape, points), logs.max()
     kept = np.flatnonzero(logs > highest - CUT)

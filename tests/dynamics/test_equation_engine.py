@@ -13,9 +13,10 @@ from smoothfit.dynamics.response import ratio_set
 from smoothfit.dynamics.shifts import gone_on
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning
+from smoothfit.inference.adaptive import sampled_nodes
 from smoothfit.inference.engine import Expansion, information_of_scales
 from smoothfit.inference.marginal import density_of, log_density
-from smoothfit.inference.nodes import lattice_nodes, sampled_nodes
+from smoothfit.inference.nodes import lattice_nodes
 from smoothfit.results.mixtures import Mixture
 
 from .conftest import solution

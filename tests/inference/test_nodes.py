@@ -7,7 +7,8 @@ from scipy.special import digamma, gammaln, polygamma
 
 from smoothfit.errors import IntegrationWarning, NumericalError
 from smoothfit.inference import nodes as nodes_of_densities
-from smoothfit.inference.nodes import Density, climb, lattice_nodes, sampled_nodes, shape_of
+from smoothfit.inference.adaptive import sampled_nodes
+from smoothfit.inference.nodes import Density, climb, lattice_nodes, shape_of
 
 
 def within(function, p, reach=20.0):
@@ -171,5 +172,6 @@ def test_the_start_may_be_at_several_bounds():
     mean = found.weights @ found.theta
     variance = found.weights @ (found.theta - mean) ** 2
     np.testing.assert_allclose(mean[:2], digamma(1.0) - 8.0, atol=0.1)
-    np.testing.assert_allclose(variance, [polygamma(1, 1)] * 2 + [0.03**2] * 2, rtol=0.15)
-    assert count[0] < 3000  # 2471; 5381 of lines through the start alone
+    # Of 770 effective points a variance has an error of 0.08 (the fourth moment is 5.4), and this is three times that.
+    np.testing.assert_allclose(variance, [polygamma(1, 1)] * 2 + [0.03**2] * 2, rtol=0.24)
+    assert count[0] < 2500  # 1831

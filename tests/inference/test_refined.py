@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from smoothfit.inference import refined
+from smoothfit.inference.adaptive import sampled_nodes
 from smoothfit.inference.marginal import MOST_SAMPLED, HyperparameterPosterior, resampled
-from smoothfit.inference.nodes import Density, lattice_nodes, sampled_nodes
+from smoothfit.inference.nodes import Density, lattice_nodes
 from smoothfit.inference.refined import interpolated, many
 from smoothfit.results.parameters import quantile_of_parameter
 
