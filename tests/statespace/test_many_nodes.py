@@ -77,8 +77,8 @@ def test_intervals_are_those_of_dense_quadrature(order):
             dense = HyperparameterPosterior(theta, weights / weights.sum(), scale2, float(fit.engine.count), False)
             law = mixture(dense, fit.engine.moments(theta, CurveFunctionals(Points(GRID), (deriv,))))
             found.append(distance(part[ENDS].to_numpy(), law.interval()))
-    assert np.quantile(found, 0.9) < 0.01
-    assert max(found) < 0.02
+    assert np.quantile(found, 0.9) < 0.005
+    assert max(found) < 0.0125
 
 
 def test_curves_at_a_boundary_and_other_levels():
