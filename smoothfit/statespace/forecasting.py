@@ -35,7 +35,7 @@ class Forecasting(Estimated):
             A number of steps, if the x of the observations have a common step or are dates with a frequency that pandas finds,
             such as months or business days; or x after the last one. A data frame brings x and the regressors, by name.
         name : str, optional
-            Series that is forecast; by default the first, if possible one that observes f itself.
+            Series that is forecast; by default the first, if possible one that observes f itself, without a bias.
         regressors : mapping from str to array_like, shape (n,), or data frame, optional
             Values of the regressors at these x, on which the observations depend.
         alpha : float
@@ -65,9 +65,15 @@ class Forecasting(Estimated):
         {40.0: 0.0, 41.0: 1.0, 42.0: 0.0, 43.0: -1.0}
         """
         observations, posterior = self.observations, self.fitted.posterior
-        name = min(observations.readings, key=lambda one: one.deriv != 0).name if name is None else name
-        deriv = observations[name].deriv if name in observations.names else 0
-        self._noise_name(deriv, name)
+        values = [reading for reading in observations.readings if reading.upper is None]
+        if name is None and values:
+            name = min(values, key=lambda reading: (reading.deriv != 0, bool(reading.estimates))).name
+        elif name is not None and observations[name].upper is not None:
+            raise SpecificationError(
+                f"name is {name!r}, which observes {observations[name].label}; forecasts are of values: integrate() and "
+                "difference() take limits after the last observation"
+            )
+        deriv = 0 if name is None else observations[name].deriv
         asked = observations.abscissa.asked(ahead(observations, x) if isinstance(x, (int, np.integer)) else x)
         numbers, last = observations.abscissa.to_numbers(asked.array.ravel()), float(observations.places.max())
         if (numbers <= last).any():
@@ -86,7 +92,7 @@ class Forecasting(Estimated):
         return replace(prediction, library=asked.library or self.library).summary_frame(alpha)
 
     @abstractmethod
-    def _going_on(self, asked: Asked, deriv: int, regressors: Any, name: str) -> Points:
+    def _going_on(self, asked: Asked, deriv: int, regressors: Any, name: str | None) -> Points:
         """Points of observations of a series whose noise process goes on from those of the fit."""
 
 
@@ -95,7 +101,7 @@ def ahead(observations: Observations, steps: Any) -> Any:
     import pandas as pd
 
     count, abscissa = check_order(steps, "x", 1, MOST_STEPS), observations.abscissa
-    x = np.unique(join([reading.x for reading in observations.readings], "x"))
+    x = np.unique(join([x for reading in observations.readings for x in reading.limits], "x"))
     if abscissa.kind == "datetime" and len(x) > 2:
         times = pd.DatetimeIndex(abscissa.shown(x), freq="infer")
         if times.freq is not None:

@@ -142,7 +142,7 @@ class SmoothingSplineResults(Additive, Forecasting):
         known = {} if is_alone else future_columns(depends, posterior.regressors, regressors, asked, len(points.coarse))
         return posterior.regressed(points, known, name if has_noise else biased, has_noise=has_noise)
 
-    def _going_on(self, asked: Asked, deriv: int, regressors: Any, name: str) -> Points:
+    def _going_on(self, asked: Asked, deriv: int, regressors: Any, name: str | None) -> Points:
         return self._points(asked, deriv, regressors, name, go_on=True)
 
     # The curve --------------------------------------------------------------------------------------------------------

@@ -98,7 +98,12 @@ def test_what_is_no_forecast_is_named(correlated):
         res.forecast(3)
     with pytest.raises(DataError, match=r"x\[1\] is 4, and the last observation is at .*get_prediction\(\) is of any x"):
         res.forecast([10.0, 4.0])
-    with pytest.raises(SpecificationError, match="name is 'z'; the observations are named f"):
+    with pytest.raises(KeyError, match="no observations are named 'z'"):
         res.forecast([10.0], "z")
+    hours = np.arange(20.0)
+    counts = sf.SmoothingSpline(sf.observe_integral(hours, hours + 1, np.cos(hours / 5), sd=0.1, name="counts")).fit(lam=1.0)
+    np.testing.assert_allclose(counts.forecast(2)["mean"], counts.predict([21.0, 22.0]), rtol=1e-12)
+    with pytest.raises(SpecificationError, match="'counts', which observes the integral of f; forecasts are of values: integrate"):
+        counts.forecast(2, "counts")
     with pytest.raises(SpecificationError, match="x is 0; it ranges from 1"):
         res.forecast(0)
