@@ -22,9 +22,14 @@ PRIORS = {
     "two series": {"order": 2},
     "values and slopes": {"order": 3},
     "repeated": {"order": 2},
+    "unknown scale": {"order": 2},
     "periodic": {"period": 100.0},
     "rounded": {"order": 2},
+    "walk, t noise": {"prior": sf.priors.IntegratedWiener(1)},
+    "sine, t noise": {"order": 2},
+    "walk, robust": {"prior": sf.priors.IntegratedWiener(1)},
 }
+ROBUST = ("walk, t noise", "sine, t noise", "walk, robust")  # of which the last has normal noise
 BREAK, FARTHEST = 1.0, 5  # noise SDs by which a slope changes, and steps from there within which it is found
 
 
@@ -79,16 +84,24 @@ def series(kind, rng, change, n=100):
     if kind == "repeated":  # two observations at each x
         t, middle = np.repeat(t[: n // 2], 2), n // 4
     walk = np.cumsum(0.3 * rng.standard_normal(n))
-    curves = {"walk": walk, "trend": walk + np.cumsum(np.cumsum(0.03 * rng.standard_normal(n)))}
+    curves = {
+        "walk": walk,
+        "walk, t noise": walk,
+        "walk, robust": walk,
+        "trend": walk + np.cumsum(np.cumsum(0.03 * rng.standard_normal(n))),
+    }
     f = curves.get(kind, 3 * np.sin(2 * np.pi * t / n if kind == "periodic" else t / 12))
     slope = np.cos(t / 12) / 4 + BREAK * (t >= middle) * (change == "break")
     f = f + 5.0 * (t >= middle) * (change == "shift") + BREAK * np.maximum(t - middle, 0) * (change == "break")
-    y = f + rng.standard_normal(n) + 5.0 * (np.arange(n) == n // 2) * (change == "outlier")
+    noise = rng.standard_t(3, n) if kind.endswith("t noise") else rng.standard_normal(n)
+    y = f + noise + 5.0 * (np.arange(n) == n // 2) * (change == "outlier")
     obs = sf.observe(t, y, name="a")
     if kind == "rounded":
         obs = sf.observe(t, np.round(y), name="a", resolution=1.0)
     if kind == "two series":
         obs += sf.observe(t, f + 0.5 * rng.standard_normal(n), name="b")
+    if kind == "unknown scale":
+        obs += sf.observe(t, 2.5 * f + 1.25 * rng.standard_normal(n), name="b", scale="estimate")
     if kind == "values and slopes":
         obs += sf.observe(t, slope + 0.2 * rng.standard_normal(n), 1, name="b")
     return obs
@@ -107,12 +120,13 @@ def found_near(names, change, kind):
 
 def interventions(kind, samples):
     """Fraction of clean series with an intervention, and of changes that are found."""
-    changes = ["clean", "outlier"] + ["shift"] * (kind != "periodic") + ["break"] * (kind not in ("walk", "periodic"))
+    changes = ["clean"] + ["outlier"] * (kind not in ROBUST) + ["shift"] * (kind != "periodic")
+    changes += ["break"] * (not kind.startswith("walk") and kind != "periodic")
     found = {change: [] for change in changes}
     for seed in range(samples):
         for change in changes:
             obs = series(kind, np.random.default_rng(seed), change)
-            res = sf.SmoothingSpline(obs, **PRIORS[kind]).fit(interventions="auto")
+            res = sf.SmoothingSpline(obs, **PRIORS[kind]).fit(interventions="auto", robust=kind in ROBUST)
             found[change].append(found_near(set(res.fitted.selection.p_values), change, kind))
     return {change: float(np.mean(rates)) for change, rates in found.items()}
 

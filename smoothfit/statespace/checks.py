@@ -140,15 +140,13 @@ def checked_interventions(interventions: Any, observations: Observations) -> tup
 
 
 def _check_observed(pulse: Pulse, observations: Observations) -> None:
-    """Refuse a pulse of no series, of a series with an unknown scale, and at an x that its series does not observe."""
+    """Refuse a pulse of no series, and at an x that its series does not observe."""
     abscissa, label = observations.abscissa, pulse.label(observations.abscissa)
     if pulse.series not in observations.names:
         raise SpecificationError(
             f"{label} is of the series {pulse.series!r}; the observations are named {', '.join(observations.names)}"
         )
     reading = observations[pulse.series]
-    if reading.has_scale:
-        raise SpecificationError(f"{label} is of a series with scale='estimate'; pass scale= as a number, or leave the pulse out")
     if pulse.number is not None:
         check_order(pulse.number, f"number of {label}", 0, len(reading) - 1)
     if not pulse.is_at(reading.x, abscissa).any():

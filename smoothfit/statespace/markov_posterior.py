@@ -237,6 +237,13 @@ class MarkovPosterior(ObservedPosterior):
         mean, variance = asked.centred(self.hyper[None], self.variance[None])
         return mean[0], variance[0]
 
+    def draws_of_observations(self, rng: np.random.Generator, size: int) -> FloatArray:
+        """Draws (size, n) of what the observations measure, about their means."""
+        spec = self.specification
+        query = replace(spec.as_read, y=np.full(spec.nobs, np.nan))
+        program = spec.compiled(Functionals.join([spec.functionals, query]))
+        return self.draws(Question(program, self._units, self._origins))(rng, size)
+
     def draws(self, asked: Question) -> Callable[[np.random.Generator, int], FloatArray]:
         """What draws functionals about their means, in the user's units: rng, size -> (size, n)."""
         program, n = asked.program, self.specification.nobs

@@ -271,7 +271,8 @@ class SmoothingSpline:
             slope breaks (`Slope`) to the model, the most significant first, as long as a test of the ratio of likelihoods, all
             parameters estimated with and without, has a p-value times the number of places and kinds tested below 2.5 %. The
             summary lists them, and ``fitted.selection`` of the results has their p-values. Of several observations of a series
-            at one x the one that is off is found. A periodic curve is searched for outliers only, by auxiliary residuals.
+            at one x the one that is off is found. A periodic curve is searched for outliers only, by auxiliary residuals. With
+            Student-t noise, which has small weights for outliers, shifts and breaks alone are searched for.
 
         Returns
         -------
@@ -323,11 +324,11 @@ class SmoothingSpline:
         free = check_robust(of_loss(loss, parameter, robust, self.observations), self.observations)
         if interventions is not None:
             check_choice(interventions, "interventions", ("auto",))
-            options = {"lam": lam is not None, "bandwidth": bandwidth is not None, "edf": edf is not None, "robust": bool(free)}
-            check_selectable(self.observations, method, options)
+            options = {"lam": lam is not None, "bandwidth": bandwidth is not None, "edf": edf is not None}
+            check_selectable(method, options | {"robust of a periodic curve": bool(free) and self._is_periodic})
             if self.specification is not None:
                 warn_of_seasons(self.specification.prior, self.observations)
-            return self._with_selection(method)
+            return self._with_selection(method, free)
         if is_zero(lam):
             only_one(1.0, bandwidth, edf)
             return self._interpolated(check_method(method), free)
@@ -339,17 +340,25 @@ class SmoothingSpline:
         warn_of_misfits(found.misfits)
         return found
 
-    def _with_selection(self, method: str) -> SmoothingSplineResults:
+    def _with_selection(self, method: str, free: Mapping[str, float | None]) -> SmoothingSplineResults:
         """Fit with the outliers, level shifts and slope breaks that are significant."""
 
-        def fit(added: tuple[Intervention, ...], by: str) -> SmoothingSplineResults:
-            return (self._with_interventions(added) if added else self)._fit(by, None, {})
+        def fit(
+            added: tuple[Intervention, ...], by: str, df: Mapping[str, float | None] = free, *, is_general: bool = False
+        ) -> SmoothingSplineResults:
+            return (self._with_interventions(added) if added or is_general else self)._fit(by, None, df)
 
-        is_periodic = self.specification is not None and self.specification.period is not None
-        found, selection = select(fit, method, is_periodic=is_periodic)
+        def robustly(added: tuple[Intervention, ...], df: Mapping[str, float | None] | None) -> SmoothingSplineResults:
+            return fit(added, "reml", free if df is None else df, is_general=True)
+
+        found, selection = select(fit, method, is_periodic=self._is_periodic, robust=robustly if free else None)
         results = SmoothingSplineResults(found.model, replace(found.fitted, selection=selection))
         warn_of_misfits(results.misfits)
         return results
+
+    @property
+    def _is_periodic(self) -> bool:
+        return self.specification is not None and self.specification.period is not None
 
     def _with_interventions(self, added: Sequence[Intervention]) -> SmoothingSpline:
         """The same model with more interventions."""

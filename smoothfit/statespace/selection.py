@@ -12,6 +12,9 @@ and m the same fraction of all degrees of freedom. Unlike auxiliary residuals, t
 only in order to follow a shift need not wander beside it. If the full likelihood is unbounded, as it may be if a noise vanishes, p
 is that of auxiliary residuals, as of periodic curves, which have no full likelihood and only pulses.
 
+Student-t noise has small weights for outliers already, so that level shifts and slope breaks alone are tried. l is then the
+restricted likelihood of that noise (`student`), at the best size of the intervention, and n the number of contrasts.
+
 A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models"; P. de Jong and J. Penzer
 (1998), "Diagnosing shocks in time series".
 """
@@ -21,21 +24,28 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy import stats
 
 from ..errors import ConvergenceError, ExactSeriesWarning, SpecificationError
 from ..markov.criteria import LIKELIHOODS
-from ..observations import Observations, Readings
+from ..observations import Observations
 from ..results.outliers import most_significant
 from ..results.protocols import Unexplained
 from .effects import Intervention, Level, Pulse, Slope
+from .student import Robust, gain_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVEL = 0.025  # nominal: of clean series 0 to 3 % get an intervention, see benchmarks/structural.py
 MOST = 20  # interventions that are added
 KINDS: dict[str, type[Intervention]] = {"level shift": Level, "slope break": Slope}  # beside pulses
+
+
+Fit = Callable[[tuple[Intervention, ...], str], Any]
 
 
 class Fitted(Protocol):
@@ -78,17 +88,10 @@ class Selection:
         return f"interventions='auto' added: {added}{full}{caveat}"
 
 
-def check_selectable(observations: Observations, method: str, excluded: dict[str, bool]) -> None:
+def check_selectable(method: str, excluded: dict[str, bool]) -> None:
     """Refuse what the search for interventions does not go with; `excluded` are options of the fit that are given."""
     remedy = "see outliers(), and pass interventions= to SmoothingSpline"
-    refused: dict[str, Callable[[Readings], bool]] = {
-        "a number for scale=": lambda reading: reading.has_scale,
-    }
-    pairs = ((what, reading) for what in refused for reading in observations.readings)
-    found = [(what, reading.name) for what, reading in pairs if refused[what](reading)]
-    if found:
-        what = f"{found[0][0]}, unlike {found[0][1]!r}"
-    elif method not in LIKELIHOODS:
+    if method not in LIKELIHOODS:
         what, remedy = "a likelihood", "pass method='reml' or 'ml'"
     elif any(excluded.values()):
         name = next(name for name, is_given in excluded.items() if is_given)
@@ -98,33 +101,30 @@ def check_selectable(observations: Observations, method: str, excluded: dict[str
     raise SpecificationError(f"interventions='auto' needs {what}; {remedy}")
 
 
-def select(fit: Callable[[tuple[Intervention, ...], str], Any], method: str, *, is_periodic: bool = False) -> tuple[Any, Selection]:
+def select(fit: Fit, method: str, *, is_periodic: bool = False, robust: Robust | None = None) -> tuple[Any, Selection]:
     """The fit by a method with all interventions that are significant, and what was added.
 
-    `fit` estimates a model with some interventions by a method. A periodic curve has no full likelihood.
+    `fit` estimates a model with some interventions by a method. A periodic curve has no full likelihood. `robust` estimates the
+    same with Student-t noise, if that is asked for.
     """
     added: dict[str, Intervention] = {}
     p_values: dict[str, float] = {}
     while len(added) < MOST:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExactSeriesWarning)  # reported of the last fit
-            p, name, change = _next(fit, method, added, is_periodic)
+            p, name, change = _next(fit, method, added, is_periodic) if robust is None else _next_robustly(robust, added)
         if p > LEVEL:
             break
         added[name], p_values[name] = change, p
     return fit(tuple(added.values()), method), Selection(p_values, len(added) == MOST)
 
 
-def _next(
-    fit: Callable[[tuple[Intervention, ...], str], Any], method: str, added: dict[str, Intervention], is_periodic: bool
-) -> tuple[float, str, Intervention]:
+def _next(fit: Fit, method: str, added: dict[str, Intervention], is_periodic: bool) -> tuple[float, str, Intervention]:
     """P-value, name and intervention of what is most significant beside those that were added."""
     changes, found = tuple(added.values()), []
     plain = None if is_periodic else _largest(fit, changes)
     results = fit(changes, method) if plain is None else plain
-    posterior = results.fitted.posterior
-    residuals = posterior.resid_standardized, posterior.loo_resid
-    rows = most_significant(Unexplained(results.observations, results.df_interval, *residuals, posterior.changes()))
+    rows = _candidates(results)
     for row in rows.to_dict("records"):
         change = _change(row, results.observations, is_periodic)
         name = change.label(results.observations.abscissa)
@@ -132,6 +132,29 @@ def _next(
         p = row["p_value"] if larger is None else row["places"] * _tail(results, larger, row["name"])
         found.append((min(1.0, len(rows) * p) if name not in added else 1.0, name, change))
     return min(found, key=lambda one: one[0])
+
+
+def _next_robustly(fit: Robust, added: dict[str, Intervention]) -> tuple[float, str, Intervention]:
+    """The same of level shifts and slope breaks, with Student-t noise."""
+    changes, found = tuple(added.values()), []
+    plain = fit(changes, None)
+    n, rows = plain.nobs - plain.fitted.posterior.n_diffuse, _candidates(plain)
+    rows = rows[rows["kind"].isin(list(KINDS))]
+    for row in rows.to_dict("records"):
+        change = _change(row, plain.observations, False)
+        name, p = change.label(plain.observations.abscissa), 1.0
+        if name not in added:
+            gain, larger = gain_of(fit, plain, changes, change, name)
+            p = len(rows) * row["places"] * _tail_of(gain, n, larger.df_interval)
+        found.append((min(1.0, p), name, change))
+    return min(found, key=lambda one: one[0])
+
+
+def _candidates(results: Any) -> pd.DataFrame:
+    """The observation and the change of each kind that a fit explains least."""
+    posterior = results.fitted.posterior
+    residuals = posterior.resid_standardized, posterior.loo_resid
+    return most_significant(Unexplained(results.observations, results.df_interval, *residuals, posterior.changes()))
 
 
 def _change(row: Mapping[Hashable, Any], observations: Observations, is_periodic: bool) -> Intervention:
@@ -149,7 +172,7 @@ def _change(row: Mapping[Hashable, Any], observations: Observations, is_periodic
     return Pulse(row["x"], series=None if is_alone else row["name"])
 
 
-def _largest(fit: Callable[[tuple[Intervention, ...], str], Any], changes: tuple[Intervention, ...]) -> Any:
+def _largest(fit: Fit, changes: tuple[Intervention, ...]) -> Any:
     """The fit of largest full likelihood; None if that grows without bound as a noise vanishes."""
     try:
         return fit(changes, "ml")
@@ -164,11 +187,17 @@ def _tail(smaller: Fitted, larger: Fitted, series: str) -> float:
     of freedom.
     """
     observations, df = larger.observations, larger.df_interval
-    ratio, n = 2 * max(0.0, larger.llf - smaller.llf), len(observations)
+    n = len(observations)
     if series:
         reading = observations[series]
         df = df * len(reading) / n if reading.sd is None else np.inf
         n = len(reading)
+    return _tail_of(2 * (larger.llf - smaller.llf), n, df)
+
+
+def _tail_of(gain: float, n: int, df: float) -> float:
+    """P-value of twice a gain of log-likelihood of n observations."""
+    gain = max(0.0, gain)
     if np.isinf(df):
-        return float(stats.chi2.sf(ratio, 1))
-    return float(2 * stats.t.sf(np.sqrt(df * np.expm1(ratio / n)), df))
+        return float(stats.chi2.sf(gain, 1))
+    return float(2 * stats.t.sf(np.sqrt(df * np.expm1(gain / n)), df))

@@ -111,9 +111,10 @@ class SensorPosterior(MarkovPosterior):
 
     @cached_property
     def effects(self) -> tuple[FloatArray, FloatArray]:
-        """Coefficients, and their covariance; biases are in the units of their series."""
+        """Coefficients, and their covariance; biases and pulses of series are in the units of these."""
         coef, covariance = super().effects
-        factors = np.array([self._scale_of(name.removeprefix("bias.")) for name in self.effect_names])
+        of_series = {label: pulse.series for label, pulse in self.given.pulses.items()}
+        factors = np.array([self._scale_of(of_series.get(name, name.removeprefix("bias."))) for name in self.effect_names])
         return coef * factors, covariance * np.outer(factors, factors)
 
     @cached_property

@@ -89,6 +89,9 @@ class Calibrated(Protocol):
     def joint(self) -> Sequence[Joint | Correlated]:
         """Series with covariances."""
 
+    def n_own_effects(self, reading: Readings) -> int:
+        """How many coefficients are of one series alone."""
+
     def calibrated(self, numbers: FloatArray, variance: FloatArray) -> Any:
         """The specification at given scales, lags and correlations."""
 
@@ -205,7 +208,7 @@ def sensor_sums(spec: Calibrated, values: FloatArray, variance: FloatArray, meth
     is_scale = np.array([unknown.kind == "scale" for unknown in spec.unknowns])
     readings = [spec.observations[unknown.series] if unknown.kind == "scale" else None for unknown in spec.unknowns]
     counts = np.array([0 if reading is None else len(reading) for reading in readings])
-    biased = np.array([reading is not None and reading.has_bias for reading in readings], dtype=float)
+    flat = np.array([0 if reading is None else spec.n_own_effects(reading) for reading in readings])
     tied = {name for part in spec.joint if isinstance(part, Correlated) for name in part.names}
 
     middle = np.exp([(p.first + p.last) / 2 for p in spec.parameters[len(spec.parameters) - len(is_scale) :]])
@@ -214,13 +217,13 @@ def sensor_sums(spec: Calibrated, values: FloatArray, variance: FloatArray, meth
         model = spec.calibrated(numbers, noise)
         sums = model.sums(values[:n], variance, method, along=along)
         parts, log = np.array([sums.log_det, sums.sse, sums.log_information]), np.log(np.where(is_scale, numbers, 1.0))
-        parts[2, 0] -= 2 * float(biased @ log)
+        parts[2, 0] -= 2 * float(flat @ log)
         if method == "reml" and is_scale.any():
             reference = spec.calibrated(np.where(is_scale, middle, numbers), noise)
             rests = [one.log_det_at_rest(values[:n], noise, along) for one in (model, reference)]
             parts[0] += rests[1] - rests[0]
             log = np.log(np.where(is_scale, middle, 1.0))
-        parts[0, 0] += 2 * float((counts - biased) @ log)
+        parts[0, 0] += 2 * float((counts - flat) @ log)
         return parts, sums.n_used
 
     found = np.zeros((3, 1 + len(places)))

@@ -94,6 +94,10 @@ class Terms:
         """Series with an unknown bias."""
         return tuple(reading.name for reading in self.observations.readings if reading.has_bias)
 
+    def n_own_effects(self, reading: Readings) -> int:
+        """How many coefficients are of one series alone, a bias and pulses, in its own unit."""
+        return reading.has_bias + sum(pulse.series == reading.name for pulse in self.pulses.values())
+
     @property
     def regressors(self) -> tuple[str, ...]:
         """Names of the regressors, which come before biases and pulses among those columns."""

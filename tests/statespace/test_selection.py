@@ -5,12 +5,13 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
+from scipy import special, stats
 from statsmodels.datasets import nile
 
 import smoothfit as sf
-from smoothfit.errors import ConvergenceError, DataError, MisfitWarning, SpecificationError
+from smoothfit.errors import ConvergenceError, DataError, MisfitWarning, NumericalError, SpecificationError
 from smoothfit.markov import priors as pri
+from smoothfit.statespace.student import log_likelihood
 
 T = np.arange(100.0)
 
@@ -100,12 +101,11 @@ def test_interventions_that_are_given_stay_and_times_are_times():
 
 
 def test_what_the_search_does_not_go_with_is_named_with_the_way_out():
-    y, one = sine(), sf.observe(T, sine(), name="a")
+    one = sf.observe(T, sine(), name="a")
     refused = [
-        (one + sf.observe(T, y, name="b", scale="estimate"), {}, {}, "a number for scale=, unlike 'b'; see outliers"),
         (one, {}, {"method": "gcv"}, "needs a likelihood; pass method='reml' or 'ml'"),
         (one, {}, {"lam": 1.0}, "needs a fit without lam; leave lam out, or see outliers"),
-        (one, {}, {"robust": True}, "needs a fit without robust"),
+        (one, {"period": 100.0}, {"robust": True}, "needs a fit without robust of a periodic curve"),
     ]
     for obs, options, fit, message in refused:
         with pytest.raises(SpecificationError, match=f"interventions='auto' needs .*{message}|{message}"):
@@ -228,6 +228,82 @@ def test_a_pulse_of_a_series_is_a_regressor_of_one_observation():
     assert online[0].predict(10.0) == pytest.approx(online[1].predict(10.0), abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of a sine as a random walk
+def test_a_pulse_of_a_series_of_unknown_scale_leaves_its_observation_out():
+    """It has the spread of all the others, so that the search for the scale begins where it does without it."""
+    rng, x, i = np.random.default_rng(2), T[:30] / 3, 14
+    a, b = np.sin(x) + 0.1 * rng.standard_normal(30), 2.5 * np.sin(x) + 0.2 * rng.standard_normal(30) + 1
+    kept = np.arange(30) != i
+    b[i] = b[kept].mean() + np.sqrt(b[kept].var() * 30 / 29)
+
+    def model(rows, **options):
+        second = sf.observe(x[rows], b[rows], name="b", scale="estimate", bias="estimate")
+        return sf.SmoothingSpline(sf.observe(x, a, name="a") + second, prior=pri.IntegratedWiener(1), **options)
+
+    res, without = model(slice(None), interventions=[sf.Pulse(x[i], series="b")]).fit(), model(kept).fit()
+    names = list(without.params.index)
+    np.testing.assert_allclose(res.params[names], without.params, rtol=1e-9)
+    np.testing.assert_allclose(res.bse[names], without.bse, rtol=1e-6)
+    expected = without.params["bias.b"] + without.params["scale.b"] * without.predict([x[i]])[0]
+    assert res.params[res.effect_names[-1]] == pytest.approx(b[i] - expected, rel=1e-9)
+    found = model(slice(None)).fit(interventions="auto")
+    assert found.effect_names == res.effect_names
+    assert found.llf == pytest.approx(res.llf, abs=1e-8)
+
+
+def test_the_likelihood_of_t_noise_is_that_of_a_quadrature_over_its_weights(monkeypatch):
+    """Student's t is normal given u ~ Gamma(nu/2, nu/2): a sum over nodes of each u of dense restricted likelihoods."""
+    monkeypatch.setattr("smoothfit.statespace.student.DRAWS", 50_000)
+    x, y, df, q, sd = np.array([0.0, 1.0, 2.5]), np.array([0.3, -0.4, 1.0]), 5.0, 0.5, 0.6
+    model = sf.SmoothingSpline(sf.observe(x, y, sd=sd), prior=pri.IntegratedWiener(1, q=q))
+    res = model.fit(robust={"f": df})
+    found = log_likelihood(res)
+    nodes, masses = special.roots_genlaguerre(40, df / 2 - 1)
+    u = np.array(np.meshgrid(*[2 * nodes / df] * 3, indexing="ij")).reshape(3, -1).T
+    weights = np.prod(np.array(np.meshgrid(*[masses / masses.sum()] * 3)).reshape(3, -1), axis=0)
+    K = q * np.minimum.outer(x, x) + sd**2 / u[:, :, None] * np.eye(3)
+    inverse = np.linalg.inv(K)
+    information = inverse.sum(axis=(1, 2))
+    r = y - (inverse @ y).sum(axis=1)[:, None] / information[:, None]
+    sse = np.einsum("ki,kij,kj->k", r, inverse, r)
+    logs = -(2 * np.log(2 * np.pi) + np.linalg.slogdet(K)[1] + np.log(information) + sse) / 2
+    expected = special.logsumexp(logs, b=weights) - np.log(model.specification.scale.y_unit)
+    assert found == pytest.approx(expected, abs=0.006)  # three standard errors of the draws
+    monkeypatch.setattr("smoothfit.statespace.student.FEWEST", 1e6)
+    with pytest.raises(NumericalError, match="of 100000 draws of the curve are effective; pass interventions="):
+        log_likelihood(res)
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")
+def test_a_robust_fit_adds_shifts_beside_outliers():
+    t = T[:60]
+    y = sine(1)[:60] + 6 * (t >= 35) + 15 * np.isin(t, [10, 22, 44])
+    prior = pri.IntegratedWiener(1)
+    res = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit(robust={"f": 3.0}, interventions="auto")
+    assert res.effect_names == ("level(35)",)
+    given = sf.SmoothingSpline(sf.observe(t, y), prior=prior, interventions=[sf.Level(35.0)]).fit(robust={"f": 3.0})
+    assert res.llf == pytest.approx(given.llf, abs=1e-6)
+    np.testing.assert_allclose(res.robust_weights, given.robust_weights, rtol=1e-5)
+    assert np.asarray(res.robust_weights)[[10, 22, 44]].max() < 0.1
+    assert "interventions='auto' added: level(35) (p = " in " ".join(res.summary().as_text().split())
+
+
+@pytest.mark.filterwarnings("ignore::smoothfit.errors.MisfitWarning")  # of the model without the shift
+def test_normal_noise_gives_a_robust_search_the_ratio_of_normal_likelihoods():
+    """Restricted ones, at the best size of the shift: integrated, that with the shift is (2 pi)^(1/2) standard errors as large."""
+    obs, prior = sf.observe(T[:60], sine(4)[:60] + 7 * (T[:60] >= 35)), pri.IntegratedWiener(1)
+    found = sf.SmoothingSpline(obs, prior=prior).fit(interventions="auto", robust={"f": 1e6})
+    changes = ([], [sf.Level(35.0)])
+    plain, larger = (sf.SmoothingSpline(obs, prior=prior, interventions=change).fit() for change in changes)
+    unit = larger.model.specification.effect_units[0]
+    gain = 2 * (larger.restricted_llf - plain.restricted_llf) - np.log(2 * np.pi * (larger.bse["level(35)"] / unit) ** 2)
+    df = larger.df_interval
+    expected = 2 * len(plain._changes()[0].x) * stats.t.sf(np.sqrt(df * np.expm1(gain / 59)), df)
+    assert found.fitted.selection.p_values == {"level(35)": pytest.approx(expected, rel=0.01)}
+    clean = sf.SmoothingSpline(sf.observe(T[:60], sine(3)[:60]))
+    assert clean.fit(robust=True, interventions="auto").llf == clean.fit(robust=True).llf  # of unknown degrees of freedom
+
+
 def test_interventions_are_shown_as_they_are_made():
     assert repr(sf.Pulse(3.5, series="b")) == "Pulse(3.5, series='b')"
     assert repr(sf.Level(3, name="law")) == "Level(3, name='law')"
@@ -239,10 +315,9 @@ def test_pulses_that_nothing_identifies_are_named():
     for pulse, error, message in (
         (sf.Pulse(3.0, series="c"), SpecificationError, r"pulse.c\(3\) is of the series 'c'; the observations are named a, b"),
         (sf.Pulse(3.5, series="b"), DataError, r"pulse.b\(3.5\): 'b' has no observation there"),
-        (sf.Pulse(3, series="s"), SpecificationError, "is of a series with scale='estimate'; pass scale= as a number"),
     ):
         with pytest.raises(error, match=message):
-            sf.SmoothingSpline(obs + sf.observe(T, obs.y[:100], name="s", scale="estimate"), order=3, interventions=[pulse])
+            sf.SmoothingSpline(obs, order=3, interventions=[pulse])
 
 
 def test_shares_of_variance_sum_to_one_and_are_covariances():
