@@ -136,10 +136,14 @@ class Rows:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "checked"}
 
+    def of_group(self, group: int) -> slice | npt.NDArray[np.bool_]:
+        """The rows of a variance group, which are all rows, not copied, if there is one group."""
+        return slice(None) if self.n_groups == 1 else np.asarray(self.group == group)
+
     def readings_of(self, group: int) -> FloatArray:
         """Observations of an unknown noise SD, all of one order, in the user's unit and from the user's origin, to rounding."""
-        mine = self.group == group
-        deriv = int(self.deriv[np.argmax(mine)])
+        mine = self.of_group(group)
+        deriv = int(self.deriv[mine][0])
         return np.asarray(self.y[mine] * self.scale.of(deriv) + (0.0 if deriv else self.scale.y_origin))
 
     @property

@@ -413,7 +413,7 @@ def log_spreads(rows: Rows, names: Sequence[str]) -> FloatArray:
 
 def _log_spread(rows: Rows, g: int) -> tuple[float, bool]:
     """Logarithm of the variance of a series' observations, or of their size if they are all alike; and whether they are."""
-    mine = rows.group == g
+    mine = rows.of_group(g)
     y, ratio = rows.y[mine], rows.ratio[mine]
     stuck = is_stuck(rows.readings_of(g))
     spread = 0.0 if stuck else float(np.mean((y - y.mean()) ** 2 / ratio))
