@@ -50,7 +50,7 @@ class DelayPosterior(NodePosterior):
 
     def noise_intervals(self, alpha: float) -> FloatArray:
         """Equal-tailed intervals of intensities and of SDs."""
-        fine = [part.refined for part in self.parts]
+        fine = [part.fine for part in self.parts]
         weights = self._weighted([one.weights for one in fine])
         theta, scale2 = np.concatenate([one.theta for one in fine]), np.concatenate([one.scale2 for one in fine])
         nodes = HyperparameterPosterior(theta, weights, scale2, fine[0].df, is_single=False)

@@ -17,11 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import RBFInterpolator
-from scipy.spatial import Delaunay
 
 from .._validation import FloatArray, check_level
-from ..errors import IntegrationWarning, NumericalError
+from ..errors import IntegrationWarning
 from ..inference.adaptive import SEED, adaptive_nodes
 from ..inference.engine import PointDraws
 from ..inference.marginal import (
@@ -35,7 +33,8 @@ from ..inference.marginal import (
     significant,
     weighted_nodes,
 )
-from ..inference.nodes import Nodes, mean_and_covariance
+from ..inference.nodes import Nodes
+from ..inference.refined import carried, refined
 from ..results.draws import curve_draws
 from ..results.mixtures import Mixture, mixture
 from ..results.parameters import quantile_of_parameter
@@ -45,15 +44,12 @@ from .methods.base import Fitted, Problem
 
 N_DRAWS = 2000  # for quantiles of functions: their probabilities are then right to 0.0035
 INSIDE = 1e-6  # of the range of a logarithm: how far within its bounds a search starts
-FINE = 0.2  # standard deviations between the nodes that quantiles are taken of
-MOST_KNOWN = 2000  # nodes to interpolate between: of more there are enough as they are
 ENOUGH, ENOUGH_OF_MANY = 2000.0, 1000.0  # effective nodes: ends of intervals are then right to 3 and 5 % of the half-width
 MANY = 4  # parameters, beyond which each costs more
 FEWEST_SAMPLED = 100.0  # effective nodes, below which intervals are those of the normal law
 FEWEST_IN_PART = 200.0  # likewise, of one part of a mixture
 LARGEST_PARETO = 0.7  # index of the weights, from which on they are, too
 ROUGH_SD = 2.0  # of log ratios of variances, at the start of sampling
-FEWEST = 7  # nodes, between which there is an interpolation
 LONG = 20_000  # nodes in time, beyond which intervals are those of the normal law of the estimates
 LONG_IF_SAMPLED = 1000  # likewise, of more parameters than a lattice takes
 MOST_PARAMETERS, MOST_ORDER = 9, 3  # of equations that are sampled
@@ -69,61 +65,6 @@ class Values(NamedTuple):
     q: FloatArray
     sigma2: FloatArray
     delay: FloatArray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Fine:
-    """Many nodes with weights, and what interpolates from the nodes of a posterior to them.
-
-    Attributes
-    ----------
-    theta : ndarray, shape (N, p)
-    weights : ndarray, shape (N,)
-    units : ndarray
-        The nodes of the posterior in its units, (L, p); empty if the fine nodes are the nodes themselves.
-    fine_units : ndarray or None
-        Likewise of the fine nodes.
-    """
-
-    theta: FloatArray
-    weights: FloatArray
-    units: FloatArray
-    fine_units: FloatArray | None
-
-    def at(self, values: FloatArray, which: npt.NDArray[np.int64]) -> FloatArray:
-        """Values (L, ...) at the nodes taken to some of the fine ones."""
-        if self.fine_units is None:
-            return values[which]
-        flat = values.reshape(len(values), -1)
-        return interpolated(self.units, flat, self.fine_units[which]).reshape(len(which), *values.shape[1:])
-
-
-def interpolated(units: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
-    """Cubic radial basis functions about a quadratic polynomial: exact for the logarithm of a normal density."""
-    if len(units) < FEWEST:
-        raise NumericalError(f"{len(units)} nodes are too few to interpolate between")
-    found: FloatArray = np.asarray(RBFInterpolator(units, values, kernel="cubic", degree=2)(at))
-    return found
-
-
-def refined(nodes: Nodes) -> Fine:
-    """Many nodes FINE standard deviations apart within the convex hull of those of a lattice.
-
-    Sums over a lattice of one standard deviation are right to many digits of smooth functions, and not of steps, as a distribution
-    function is of what is fixed given theta.
-    """
-    points, weights, logs, _ = nodes
-    mean, cov = mean_and_covariance(points, weights)
-    sizes, axes = np.linalg.eigh(cov)
-    to_points = axes * np.sqrt(sizes)
-    units = np.linalg.solve(to_points, (points - mean).T).T
-    sides = [np.arange(low, high, FINE) for low, high in zip(units.min(axis=0), units.max(axis=0), strict=True)]
-    fine_units = np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1).reshape(-1, len(sides))
-    if units.shape[1] > 1:
-        fine_units = fine_units[Delaunay(units).find_simplex(fine_units) >= 0]
-    fine = interpolated(units, logs[:, None], fine_units)[:, 0]
-    fine = np.exp(fine - fine.max())
-    return Fine(mean + fine_units @ to_points.T, fine / fine.sum(), units, fine_units)
 
 
 class Posterior(ABC):
@@ -212,16 +153,6 @@ class EquationPosterior(NodePosterior):
     share: float = 1.0
 
     @cached_property
-    def _fine(self) -> Fine:
-        """Nodes for quantiles of what is not linear: the nodes themselves where interpolation between them makes them no more."""
-        nodes = self.nodes
-        itself = Fine(nodes.theta, nodes.weights, np.zeros((0, 0)), None)
-        if not nodes.theta.shape[1] or not is_on_a_lattice(self.engine) or len(nodes.theta) > MOST_KNOWN:
-            return itself
-        fine = refined(self.found)
-        return fine if np.sum(fine.weights**2) < np.sum(nodes.weights**2) else itself
-
-    @cached_property
     def few(self) -> HyperparameterPosterior:
         """Nodes for curves and forecasts."""
         nodes = self.nodes
@@ -230,16 +161,19 @@ class EquationPosterior(NodePosterior):
         return nodes.take(*resampled(nodes.theta, nodes.weights, int(np.ceil(self.share * MOST_SAMPLED))))
 
     @cached_property
-    def refined(self) -> HyperparameterPosterior:
-        """The posterior on these."""
-        fine, every = self._fine, np.arange(len(self._fine.weights))
-        scale2 = np.exp(fine.at(np.log(self.nodes.scale2), every))
-        return HyperparameterPosterior(fine.theta, fine.weights, scale2, self.nodes.df, is_single=False)
+    def fine(self) -> HyperparameterPosterior:
+        """Nodes for quantiles of what is not linear: many that are interpolated, of a lattice."""
+        return refined(self.engine, self.nodes) if is_on_a_lattice(self.engine) else self.nodes
+
+    def _at_fine(self, values: FloatArray) -> FloatArray:
+        """Values (L, ...) at the nodes taken to the fine ones."""
+        flat = carried(self.nodes, self.fine, values.reshape(len(values), -1), np.zeros(values[0].size, np.bool_))
+        return flat.reshape(len(self.fine.theta), *values.shape[1:])
 
     # Coefficients -----------------------------------------------------------------------------------------------------
 
     def values_of(self, row: FloatArray) -> tuple[FloatArray, FloatArray]:
-        fine = self._fine
+        fine = self.fine
         return fine.theta[:, : self.engine.n_system] @ (row @ self.engine.way_back)[self.engine.in_system], fine.weights
 
     def is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
@@ -266,15 +200,15 @@ class EquationPosterior(NodePosterior):
     # Noises -----------------------------------------------------------------------------------------------------------
 
     def noise_intervals(self, alpha: float) -> FloatArray:
-        return intervals_of_noises(self.engine, self.refined, alpha)
+        return intervals_of_noises(self.engine, self.fine, alpha)
 
     # Draws ------------------------------------------------------------------------------------------------------------
 
     def draws(self, rng: np.random.Generator, size: int) -> Values:
-        engine, nodes, fine = self.engine, self.nodes, self._fine
+        engine, nodes, fine = self.engine, self.nodes, self.fine
         which = np.searchsorted(np.cumsum(fine.weights)[:-1], (rng.permutation(size) + rng.random(size)) / size)
-        mean, root = fine.at(self.linear.mean, which), fine.at(np.asarray(np.linalg.cholesky(self.linear.cov)), which)
-        scale2 = self.refined.scale2[which]
+        mean, root = (self._at_fine(part)[which] for part in (self.linear.mean, np.asarray(np.linalg.cholesky(self.linear.cov))))
+        scale2 = fine.scale2[which]
         if np.isfinite(nodes.df):
             scale2 = scale2 * nodes.df / rng.chisquare(nodes.df, size)
         normal = rng.standard_normal(mean.shape)
@@ -376,7 +310,7 @@ def posterior_of(problem: Problem, fitted: Fitted, share: float = 1.0) -> Equati
         return None
     _, sse, linear = engine.profile(found.theta)
     scale2, df = (sse / engine.count, float(engine.count)) if engine.relative else (np.ones(len(sse)), np.inf)
-    nodes = HyperparameterPosterior(found.theta, found.weights, scale2, df, is_single=False)
+    nodes = HyperparameterPosterior(found.theta, found.weights, scale2, df, is_single=False, found=found)
     return EquationPosterior(engine, nodes, linear, found, share)
 
 

@@ -1,9 +1,9 @@
 """Many nodes of a posterior, for quantiles of what is a number at each node.
 
 The curve is a mixture of wide laws, for which some ten nodes along a parameter are enough, or a few hundred sampled ones. A scale,
-a lag, a length scale, or an SD where others are given, is a number at each node, and its distribution function has steps: of 256
-sampled nodes six lie beyond each end of a 95 % interval, which was wrong by 0.1 to 0.2 of a half-width, and of a lattice along the
-axis of the parameter by up to 0.1.
+a lag, a length scale, a coefficient of y in an equation, or an SD where others are given, is a number at each node, and its
+distribution function has steps: of 256 sampled nodes six lie beyond each end of a 95 % interval, which was wrong by 0.1 to 0.2 of a
+half-width, and of a lattice along the axis of the parameter by up to 0.1.
 
 Here the log density is interpolated between the points at which it was computed, by quintic radial basis functions about a
 quadratic polynomial (M. Buhmann 2003, *Radial Basis Functions*), which is exact for a normal density, and integrated at POINTS
