@@ -77,16 +77,14 @@ def dense():
 
     def likelihood(theta, q, sigma2):
         y, X, V, first, _ = moments(theta, q, sigma2)
-        information = X.T @ np.linalg.solve(V, X)
-        start = np.linalg.solve(information, X.T @ np.linalg.solve(V, y))
-        left = y - X @ start
-        log_det = np.linalg.slogdet(V)[1] + np.linalg.slogdet(information)[1] - 2 * np.linalg.slogdet(first)[1]
-        return log_det, left @ np.linalg.solve(V, left)
+        whole = np.block([[V, X], [X.T, np.zeros((2, 2))]])  # V is singular where a series has no noise
+        log_det = np.linalg.slogdet(whole)[1] - 2 * np.linalg.slogdet(first)[1]
+        return log_det, y @ np.linalg.solve(whole, np.append(y, np.zeros(2)))[: len(y)]
 
     def smoothed(theta, q, sigma2):
         y, X, V, _, (free, driven, cov, H, at) = moments(theta, q, sigma2)
         across = np.concatenate([np.einsum("nalb,lb->nal", cov[:, :, at], H), np.array(free)], axis=2)
-        whole = np.block([[V, X], [X.T, np.zeros((2, 2))]])  # V is singular where a series has no noise
+        whole = np.block([[V, X], [X.T, np.zeros((2, 2))]])
         mean = driven + across @ np.linalg.solve(whole, np.append(y, np.zeros(2)))
         S = np.vstack([np.eye(2), theta[:2]])
         spread = np.array([cov[i, :, i] for i in range(12)]) - across @ np.linalg.solve(whole, np.swapaxes(across, 1, 2))
@@ -120,6 +118,14 @@ def test_the_likelihood_and_its_slopes_are_those_of_dense_algebra(dense):
         unit = step * np.eye(6)[i]
         slopes.append((8 * (at(values + unit) - at(values - unit)) - (at(values + 2 * unit) - at(values - 2 * unit))) / (12 * step))
     np.testing.assert_allclose([found.log_det_gradient, found.sse_gradient], np.transpose(slopes), rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize(("q", "sigma2"), [(0.0, [0.02, 0.3]), (0.8, [0.0, 0.3]), (0.8, [0.02, 0.0])])
+def test_the_likelihood_without_one_noise_is_that_of_dense_algebra(dense, q, sigma2):
+    space, likelihood, _, _ = dense
+    theta, sigma2 = np.array([-7.0, -0.9, 1.5]), np.array(sigma2)
+    found = space.terms(theta, np.array([q]), sigma2)
+    np.testing.assert_allclose([found.log_det, found.sse], likelihood(theta, q, sigma2), rtol=1e-9)
 
 
 @pytest.mark.parametrize(("q", "sigma2"), [(0.8, [0.02, 0.3]), (0.0, [0.02, 0.3]), (0.8, [0.0, 0.3]), (0.8, [0.02, 0.0])])
