@@ -98,7 +98,7 @@ class CurveResults(CurveDiagnostics):
     def _limits_of_integral(self, lower: Any, upper: Any) -> tuple[Points, Points]:
         """Limits as points, (1,) each."""
         if np.ndim(lower) or np.ndim(upper):
-            raise SpecificationError("lower and upper are single numbers; call integrate for each interval")
+            raise SpecificationError("lower and upper are single numbers; make one call for each pair of them")
         abscissa = self.observations.abscissa
         start, end = (abscissa.given(limit, name) for limit, name in ((lower, "lower"), (upper, "upper")))
         return abscissa.points(start.reshape(1)), abscissa.points(end.reshape(1))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_STEPS = 10**6
-UNEVEN = 1e-6  # of a step: what rounding makes of even ones
+UNEVEN, MOST_UNEVEN = 1e-6, 1e-2  # of a step: what rounding makes of even ones, of x far from zero at most
+DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
 
 
 @entry_point
@@ -33,7 +34,8 @@ class Forecasting(Estimated):
         ----------
         x : int, array_like, or data frame
             A number of steps, if the x of the observations have a common step or are dates with a frequency that pandas finds,
-            such as months or business days; or x after the last one. A data frame brings x and the regressors, by name.
+            such as months, or days or business days of which some are missing; or x after the last one. A data frame brings x and
+            the regressors, by name.
         name : str, optional
             Series that is forecast; by default the first, if possible one that observes f itself, without a bias.
         regressors : mapping from str to array_like, shape (n,), or data frame, optional
@@ -103,12 +105,30 @@ def ahead(observations: Observations, steps: Any) -> Any:
     count, abscissa = check_order(steps, "x", 1, MOST_STEPS), observations.abscissa
     x = np.unique(join([x for reading in observations.readings for x in reading.limits], "x"))
     if abscissa.kind == "datetime" and len(x) > 2:
-        times = pd.DatetimeIndex(abscissa.shown(x), freq="infer")
-        if times.freq is not None:
-            return pd.date_range(times[-1], periods=count + 1, freq=times.freq)[1:]
+        times = pd.DatetimeIndex(abscissa.shown(x))
+        freq = frequency(times)
+        if freq is not None:
+            try:
+                return pd.date_range(times[-1], periods=count + 1, freq=freq)[1:]
+            except (pd.errors.OutOfBoundsDatetime, OverflowError):
+                raise DataError(f"x is {count} steps, which end beyond the last date of pandas; pass fewer") from None
     gaps = np.diff(x)  # exact, of times and integers
-    parts = gaps / gaps.min() if len(gaps) else np.zeros(0)
-    if not len(gaps) or (np.abs(parts - np.round(parts)) > UNEVEN).any():
+    parts, uneven = gaps / gaps.min() if len(gaps) else np.zeros(0), UNEVEN
+    if len(gaps) and x.dtype.kind == "f":
+        uneven = max(uneven, min(4 * np.spacing(np.abs(x).max()) / gaps.min(), MOST_UNEVEN))
+    if not len(gaps) or (np.abs(parts - np.round(parts)) > uneven).any():
         raise DataError(f"x is {count} steps, but the {len(x)} x of the observations have no common step; pass x itself")
     step = (x[-1] - x[0]) / round(float(np.round(parts).sum())) if x.dtype.kind == "f" else gaps.min()
     return abscissa.shown(x[-1] + step * np.arange(1, count + 1))
+
+
+def frequency(times: pd.DatetimeIndex) -> Any:
+    """What pandas infers of increasing dates, or days, or business days, of which some are missing; None if it is neither."""
+    import pandas as pd
+
+    found = pd.DatetimeIndex(times, freq="infer").freq
+    gaps = np.diff(times.tz_localize(None).to_numpy())  # of the clock: a day may have 23 hours
+    if found is not None or gaps.min() != DAY or (gaps % DAY != 0 * DAY).any():
+        return found
+    is_business = (times.day_of_week < 5).all() and gaps.sum() >= WEEK
+    return pd.offsets.BDay() if is_business else pd.offsets.Day()

@@ -65,6 +65,12 @@ def test_a_biased_series_has_its_noise_and_its_bias(correlated):
             ["2024-03-31T00:00+01:00", "2024-04-01T00:00+02:00"],
         ),
         (pd.date_range("2024-01-01", periods=20, freq="D").delete([5, 6]), ["2024-01-21", "2024-01-22"]),
+        (pd.bdate_range("2024-01-01", periods=20).delete([6]), ["2024-01-29", "2024-01-30"]),
+        (
+            pd.date_range("2024-03-25", periods=6, tz="Europe/Berlin").delete([1]),
+            ["2024-03-31T00:00+01:00", "2024-04-01T00:00+02:00"],
+        ),
+        (1.7e9 + 0.01 * np.arange(50), [1.7e9 + 0.5, 1.7e9 + 0.51]),
         (pd.timedelta_range("0h", periods=10, freq="6h"), ["60h", "66h"]),
         (np.arange(2000, 2020), [2020, 2021]),
         (0.1 * np.arange(10), [1.0, 1.1]),
@@ -107,3 +113,7 @@ def test_what_is_no_forecast_is_named(correlated):
         counts.forecast(2, "counts")
     with pytest.raises(SpecificationError, match="x is 0; it ranges from 1"):
         res.forecast(0)
+    dates = pd.date_range("2020-01-01", periods=20, freq="MS")
+    months = sf.SmoothingSpline(sf.observe(dates, np.cos(hours / 5), sd=0.1)).fit(lam=1.0)
+    with pytest.raises(DataError, match="x is 100000 steps, which end beyond the last date of pandas; pass fewer"):
+        months.forecast(100_000)
