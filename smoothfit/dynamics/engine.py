@@ -160,20 +160,24 @@ class EquationEngine:
     @cached_property
     def lower(self) -> FloatArray:
         """Lower bounds: no pole is faster than samples resolve; variances beside which the others are all to rounding."""
-        return np.append(-self._fastest, self._log_ranges[0])
+        return np.append(-self._coefficients(FASTEST / self._gap), self._log_ranges[0])
 
     @cached_property
     def upper(self) -> FloatArray:
         """Upper bounds."""
-        return np.append(self._fastest, self._log_ranges[1])
+        return np.append(self._coefficients(FASTEST / self._gap), self._log_ranges[1])
 
-    @property
-    def _fastest(self) -> FloatArray:
-        """Sizes of the coefficients if all poles are as fast as FASTEST / gap (n_system,)."""
+    def _coefficients(self, rate: float) -> FloatArray:
+        """Sizes of the coefficients of y and its derivatives if all poles are at a rate (n_system,)."""
         equation = self.problem.equation
         orders = [j for j in sorted(equation.derivatives) for _ in equation.outputs] * equation.n_outputs
         m = equation.order
-        return np.array([comb(m, j) * (FASTEST / self._gap) ** (m - j) for j in orders])
+        return np.array([comb(m, j) * rate ** (m - j) for j in orders])
+
+    @property
+    def of_a_run(self) -> FloatArray:
+        """Units of theta (p,) that go with those of time: coefficients of poles as slow as a run, and one for logarithms."""
+        return np.append(self._coefficients(1 / self.problem.sample.longest), np.ones(len(self.free)))
 
     @property
     def units(self) -> FloatArray:

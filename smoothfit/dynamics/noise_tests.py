@@ -41,7 +41,7 @@ def bootstrapped(posterior: EquationPosterior, zero: int) -> tuple[float, float]
     null = EquationEngine(full.problem, np.linalg.solve(full.way_back, theta), absent=zero)
     middle = posterior.nodes.mean[: full.n_system]
     start = np.append(middle, (null.lower + null.upper)[null.n_system :] / 2)
-    nodes, weights, *_ = weighted_nodes(null, start)
+    nodes, weights, *_ = weighted_nodes(null, start, null.of_a_run)
     grid = _grid(posterior, null, nodes, zero)
     profile = full.profile_at(grid.steps, grid.q, grid.sigma2)
     observed = _ratio(full, profile.log_det, profile.sse, grid.n_null)

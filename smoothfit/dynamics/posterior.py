@@ -299,7 +299,7 @@ def posterior_of(problem: Problem, fitted: Fitted, share: float = 1.0) -> Equati
     """
     engine = EquationEngine(problem, fitted.theta)
     start = _start(engine, fitted)
-    found = weighted_nodes(engine, start) if is_on_a_lattice(engine) else _sampled(engine, fitted, start, share)
+    found = weighted_nodes(engine, start, engine.of_a_run) if is_on_a_lattice(engine) else _sampled(engine, fitted, start, share)
     if found is None:
         warnings.warn(
             "the sample has too little information on the coefficients of y and its derivatives to sample their posterior; "

@@ -162,7 +162,7 @@ def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPoster
     sse, curvature = about(engine, theta_hat)
     if (engine.relative and sse == 0) or is_narrow(engine, theta_hat, curvature):  # s^2 is zero, and intervals have no length
         return _posterior(engine, theta_hat[None, :], np.ones(1), np.array([sse]), is_single=True)
-    found = _all_nodes(engine, theta_hat)
+    found = _all_nodes(engine, theta_hat, np.ones(len(theta_hat)))
     nodes = significant(found)
     if is_on_a_lattice(engine):
         return replace(_nodes_of(engine, nodes.theta, nodes.weights), found=found)
@@ -185,14 +185,20 @@ def density_of(engine: Likelihood, start: FloatArray) -> Density:
     return Density(function, engine.lower, engine.upper, highest)
 
 
-def weighted_nodes(engine: Likelihood, start: FloatArray) -> Nodes:
-    """Nodes of the posterior density of theta, without those of negligible weight."""
-    return significant(_all_nodes(engine, start))
+def weighted_nodes(engine: Likelihood, start: FloatArray, units: FloatArray | None = None) -> Nodes:
+    """Nodes of the posterior density of theta, without those of negligible weight.
+
+    `units` (p,) are those of coordinates that are no logarithms: searches begin with steps of half a unit.
+    """
+    return significant(_all_nodes(engine, start, np.ones(len(start)) if units is None else units))
 
 
-def _all_nodes(engine: Likelihood, start: FloatArray) -> Nodes:
+def _all_nodes(engine: Likelihood, start: FloatArray, units: FloatArray) -> Nodes:
     """Nodes of the posterior density of theta."""
-    return (lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density_of(engine, start), start)
+    of = density_of(engine, start)
+    density = Density(lambda u: of.function(u * units), of.lower / units, of.upper / units, lambda u: of.highest(u * units))
+    found = (lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density, start / units)
+    return found._replace(theta=found.theta * units, log_integral=found.log_integral + float(np.log(units).sum()))
 
 
 def significant(nodes: Nodes) -> Nodes:

@@ -40,6 +40,17 @@ def test_units_do_not_matter(method):
         assert_same(plain, sf.DerivativeRegression(size * y, time * t, u).fit(method), 1, time, size)
 
 
+def test_intervals_of_short_samples_do_not_depend_on_units():
+    """A lattice of coefficients in their unit: in seconds a decade is far from one, and steps of one left the density out."""
+    t, u, y = (column[::5] for column in sample(1))
+    plain = sf.DerivativeRegression(y, t, u).fit().conf_int().to_numpy()
+    for time in (1e-8, 1e8):
+        other = sf.DerivativeRegression(y, time * t, u).fit().conf_int().to_numpy()
+        back = time ** np.array([1, 1, 1, 1, 0])[:, None]
+        width = np.ptp(plain, axis=1)[:, None]
+        np.testing.assert_allclose((other * back - plain) / width, 0, atol=0.01)
+
+
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("arx", "difference")])
 def test_units_do_not_matter_for_second_order(method):
     t, u, y = sample(2)
