@@ -126,9 +126,13 @@ class Estimates(Results):
         if self._posterior is None:
             return super().conf_int(alpha)
         rows = np.eye(len(self.fitted.theta))
-        names = StateSpace(self.model.equation, self.model.sample).variance_names
-        noises = self._posterior.noise_intervals(alpha)[[name in self.fitted.noise for name in names]]
+        noises = self._posterior.noise_intervals(alpha)[self._estimated_noises]
         return pd.DataFrame(np.vstack([self._posterior.intervals(rows, alpha), noises]), index=self.params.index)
+
+    @property
+    def _estimated_noises(self) -> list[bool]:
+        """Which of the intensities and unknown noise SDs are among `params`."""
+        return [name in self.fitted.noise for name in StateSpace(self.model.equation, self.model.sample).variance_names]
 
     @property
     @framed
@@ -151,9 +155,8 @@ class Estimates(Results):
         if self._posterior is None:
             return pd.DataFrame([self.params.to_dict() | {"weight": 1.0}]).rename_axis("node")
         values, model = self._posterior.for_quantiles, StateSpace(self.model.equation, self.model.sample)
-        noises = np.column_stack([values.q, np.sqrt(values.sigma2[:, model.unknown])])
-        estimated = [name in self.fitted.noise for name in model.variance_names]
-        frame = pd.DataFrame(np.column_stack([values.theta, noises[:, estimated]]), columns=self.params.index)
+        noises = np.column_stack([values.q, np.sqrt(values.sigma2[:, model.unknown])])[:, self._estimated_noises]
+        frame = pd.DataFrame(np.column_stack([values.theta, noises]), columns=self.params.index)
         if values.delay is not None:
             frame["delay"] = values.delay
         return frame.assign(weight=1 / len(frame)).rename_axis("node")
@@ -182,8 +185,7 @@ class Estimates(Results):
         """
         from ..results.plotting import plot_nodes
 
-        is_positive = np.append(np.zeros(len(self.fitted.theta), np.bool_), np.ones(len(self.fitted.noise), np.bool_))
-        return plot_nodes(self.hyperparameters, self.params, self.conf_int(), ax, is_positive)
+        return plot_nodes(self.hyperparameters, self.params, self.conf_int(), ax, self._is_positive)
 
     @property
     def delay(self) -> Estimate:

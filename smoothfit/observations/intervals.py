@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._entry import entry_point
 from .._frames import RowLabels
@@ -14,9 +14,6 @@ from .observations import Observations
 from .points import has_columns, observe_boxes
 from .readings import OF_INTEGRAL
 from .series import OF_DIFFERENCE
-
-if TYPE_CHECKING:
-    pass
 
 
 @entry_point

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._validation import FloatArray
 from ..inference.marginal import HyperparameterPosterior
 from ..observations import Observations, Readings
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
