@@ -90,14 +90,3 @@ class StochasticCycle(Prior):
         w, decay = 2 * np.pi / values[0], 1 / values[1]
         intensity = 2 * decay * values[2] ** 2
         return (Equation(np.array([[-decay, w], [-w, -decay]]), np.eye(2), np.array([intensity, intensity])),)
-
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Closed forms; with the integral by the matrix exponential."""
-        if integral:
-            (equation,) = self.equations(values, x_unit)
-            return equation.integrated(self.readout(0, x_unit)).matrices(dt)
-        w, decay, variance = 2 * np.pi / values[0], 1 / values[1], values[2] ** 2
-        size, spread = np.exp(-decay * dt), -np.expm1(-2 * decay * dt) * variance
-        along, across = size * np.cos(w * dt), size * np.sin(w * dt)
-        T = np.stack([np.stack([along, across], axis=-1), np.stack([-across, along], axis=-1)], axis=-2)
-        return T, spread[:, None, None] * np.eye(2)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import FloatArray
+from .._validation import EPS, FloatArray
 from .discretize import discretize
 
 AnyArray = npt.NDArray[Any]
@@ -54,9 +54,24 @@ class Equation(NamedTuple):
         """T of steps dt (n,), and Q of each noise at an intensity of one: (n, d, d) and (p, n, d, d)."""
         system = self.system if np.any(np.imag(self.system)) else np.real(self.system)
         found = discretize(system, self.entry, dt, ramp=False)
+        clear_rounding(found.T, self.frequency * dt, len(system) - 2)  # behind the integral, if there is one
         return found.T, found.Q
 
     def matrices(self, dt: FloatArray) -> tuple[AnyArray, AnyArray]:
         """T and Q of steps dt (n,): (n, d, d)."""
         T, per_noise = self.discrete(dt)
         return T, np.tensordot(self.intensities, per_noise, 1)
+
+
+def clear_rounding(T: AnyArray, z: FloatArray, first: int) -> None:
+    """Make exact zeros in T (n, d, d) at quarters of a turn: components `first` and `first` + 1 turn by z (n,), if it is not zero.
+
+    The rounding of z would be taken for a trace of an unknown start.
+    """
+    if not z.any():
+        return
+    rounding, both = EPS * np.maximum(z, 4.0), [first, first + 1]
+    for wave, columns in ((np.sin(z), both[::-1]), (np.cos(z), both)):
+        is_zero = np.abs(wave) <= rounding
+        if is_zero.any():
+            T[:, both, columns] *= ~is_zero[:, None]

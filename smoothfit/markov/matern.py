@@ -1,15 +1,7 @@
 """Matérn processes as priors.
 
-Their state has smoothness p + 1/2 in dimensionless time z = c x, c = sqrt(2 nu) / length scale, at an amplitude of one:
-
-===========  ====================================================================================================
-``s``        the state (f, f'/c, ..., f^(p)/c^p), stationary
-``T(z)``     exp(-z) sum_k (z N)^k / k!, transition over z; N = F + I is nilpotent, F the companion matrix of (D + 1)^(p+1)
-``Q(z)``     covariance of s(z) given s(0)
-``Pinf``     stationary covariance, Q(infinity)
-===========  ====================================================================================================
-
-Every function takes z with a small imaginary part, so that derivatives by complex step are exact to rounding.
+Their state (f, f'/c, ..., f^(p)/c^p), p = nu - 1/2, in dimensionless time z = c x, c = sqrt(2 nu) / length scale, has the companion
+matrix F of (D + 1)^(p+1): exp(z F) = exp(-z) sum_k (z N)^k / k!, N = F + I being nilpotent.
 """
 
 from __future__ import annotations
@@ -21,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .._validation import FloatArray
+from .._validation import FloatArray, frozen
 from ..errors import SpecificationError
 from .equation import AnyArray
 from .process import (
@@ -33,88 +25,18 @@ from .process import (
     given_or_none,
 )
 
-SERIES_END = 12.0  # z, above which incomplete gamma functions come from their closed form
-SERIES_TERMS = 60
-NEGLIGIBLE = 1e-18  # of a sum: so are the terms after it, whose ratio is below one
-FORGOTTEN = 1e3  # z, beyond which exp(-z) underflows to zero
-
-
-def moments_of_decay(k: int, z: AnyArray) -> AnyArray:
-    """Integral of u^k exp(-z u) over u = 0 .. 1, for z >= 0 of any size, real or with a small imaginary part.
-
-    Below `SERIES_END` by Kummer's series exp(-z) sum_m k! z^m / (k+1+m)!, of positive terms; above it by the closed form.
-    """
-    z = np.asarray(z)
-    small = np.where(z.real < SERIES_END, z, 1.0)
-    term = np.full_like(small, 1.0 / (k + 1))
-    total = term.copy()
-    for m in range(1, SERIES_TERMS):
-        term = term * small / (k + 1 + m)
-        total = total + term
-        if (np.abs(term) <= NEGLIGIBLE * np.abs(total)).all():
-            break
-    large = np.where(z.real < SERIES_END, SERIES_END, z)
-    tail = np.ones_like(large)
-    power = np.ones_like(large)
-    for m in range(1, k + 1):
-        power = power * large / m
-        tail = tail + power
-    closed = factorial(k) / large ** (k + 1) * (1 - np.exp(-large) * tail)
-    return np.asarray(np.where(z.real < SERIES_END, np.exp(-small) * total, closed))
-
-
-class MaternState:
-    """Transition, noise and stationary covariance of the dimensionless state of Matern p + 1/2.
-
-    `intensity` is that of the white noise which drives the last component.
-    """
-
-    def __init__(self, p: int):
-        self.dim = dim = p + 1
-        # companion matrix of (D + 1)^dim, plus the identity
-        N = np.eye(dim)
-        N[:-1, 1:] += np.eye(dim - 1)
-        N[-1] -= [comb(dim, i) for i in range(dim)]
-        self._nilpotent = [np.linalg.matrix_power(N, k) / factorial(k) for k in range(dim)]
-        # exp(z F) e_last = exp(-z) g(z), g the polynomials of coefficients (dim, power)
-        g = np.array([power[:, -1] for power in self._nilpotent]).T
-        self._products = np.zeros((dim, dim, 2 * dim - 1))  # coefficients of g_i g_j
-        for i in range(dim):
-            for j in range(dim):
-                self._products[i, j] = np.convolve(g[i], g[j])
-        weights = np.array([factorial(k) / 2.0 ** (k + 1) for k in range(2 * dim - 1)])  # integrals of z^k exp(-2 z)
-        unscaled = self._products @ weights
-        self.intensity = 1 / unscaled[0, 0]
-        self.stationary = unscaled * self.intensity
-
-    def transition(self, z: AnyArray) -> AnyArray:
-        """T(z), shape of z + (dim, dim); z may be negative."""
-        z = _near(z)[..., None, None]
-        total, power = self._nilpotent[0], z
-        for k in range(1, self.dim):
-            total = total + power * self._nilpotent[k]
-            power = power * z
-        return np.asarray(np.exp(-z) * total)
-
-    def noise(self, z: AnyArray) -> AnyArray:
-        """Q(z) = intensity * integral of exp(-2 s) g(s) g(s)' over s = 0 .. z, shape of z + (dim, dim)."""
-        z = _near(z)
-        total = np.zeros((*z.shape, self.dim, self.dim), dtype=z.dtype)
-        for k in range(2 * self.dim - 1):
-            integral = z ** (k + 1) * moments_of_decay(k, 2 * z)
-            total += integral[..., None, None] * (self._products[:, :, k] * self.intensity)
-        return total
-
-
-def _near(z: AnyArray) -> AnyArray:
-    """Steps, those of which nothing survives cut short of overflow."""
-    z = np.asarray(z)
-    return np.asarray(np.where(z.real > FORGOTTEN, FORGOTTEN, z))
-
 
 @cache
-def _matern_state(p: int) -> MaternState:
-    return MaternState(p)
+def stationary(dim: int) -> tuple[float, FloatArray]:
+    """Intensity of the noise that drives the state of dimension `dim` at an amplitude of one, and the state's covariance."""
+    N = np.eye(dim) + np.eye(dim, k=1)
+    N[-1] -= [comb(dim, i) for i in range(dim)]
+    # exp(z F) e_last = exp(-z) g(z), g the polynomials of coefficients (dim, power)
+    g = np.array([np.linalg.matrix_power(N, k)[:, -1] / factorial(k) for k in range(dim)]).T
+    weights = np.array([factorial(k) / 2.0 ** (k + 1) for k in range(2 * dim - 1)])  # integrals of z^k exp(-2 z)
+    unscaled = np.array([[np.convolve(a, b) @ weights for b in g] for a in g])
+    intensity = float(1 / unscaled[0, 0])
+    return intensity, frozen(unscaled * intensity)
 
 
 @dataclass(frozen=True)
@@ -176,23 +98,13 @@ class Matern(Chain):
 
     def intensity(self, values: AnyArray) -> Any:
         """Intensity of the white noise that gives f the variance amplitude^2."""
-        return values[1] ** 2 * self.rate(values) ** (2 * self.dim - 1) * _matern_state(self.dim - 1).intensity
+        return values[1] ** 2 * self.rate(values) ** (2 * self.dim - 1) * stationary(self.dim)[0]
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """The stationary law of f and its derivatives, of mean zero."""
         values = self._values(values)
         scale = self.rate(values) ** np.arange(self.dim)
-        stationary = _matern_state(self.dim - 1).stationary
-        return Start(np.zeros((self.dim, 0)), stationary * np.outer(scale, scale) * values[1] ** 2)
-
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Closed forms; with the integral by the matrix exponential."""
-        if integral:
-            return super().matrices(dt, values, x_unit, integral)
-        rate, state = self.rate(values), _matern_state(self.dim - 1)
-        scale = rate ** np.arange(self.dim)
-        T = state.transition(dt * rate) * (scale[:, None] / scale)
-        return T, state.noise(dt * rate) * (np.outer(scale, scale) * values[1] ** 2)
+        return Start(np.zeros((self.dim, 0)), stationary(self.dim)[1] * np.outer(scale, scale) * values[1] ** 2)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,6 @@ from .process import (
     Start,
     Sum,
     given_or_none,
-    taylor_matrices,
 )
 from .sde import LinearSDE
 from .seasonal import DummySeasonal, Seasonal
@@ -127,11 +126,6 @@ class IntegratedWiener(Chain):
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
         """Diffuse law: each component of the first state is unrestricted."""
         return Start(np.eye(self.dim), np.zeros((self.dim, self.dim)))
-
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Closed forms: the antiderivative is an integrated Wiener process of one order more."""
-        T, Q = taylor_matrices(dt, self.dim + integral)
-        return T, Q * self.intensity(values)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import factorial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -121,11 +120,11 @@ class Prior(ABC):
         (array([[9.]]), (1, 0))
         """
 
-    @abstractmethod
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
         """Return T and Q of steps dt (n,): (n, M, M), M = dim, or dim + 1 with the integral of f as first component.
 
-        `values` are all hyperparameters, real or with a small imaginary part, with x and dt measured in `x_unit`.
+        They follow from `equations`, exactly for any step. `values` are all hyperparameters, real or with a small imaginary part,
+        with x and dt measured in `x_unit`.
 
         Examples
         --------
@@ -136,6 +135,13 @@ class Prior(ABC):
                [0., 1.]]), array([[2.667, 2.   ],
                [2.   , 2.   ]]))
         """
+        row, parts = self.readout(0, x_unit), []
+        for equation in self.equations(values, x_unit):
+            own, row = np.split(row, [len(equation.system)])
+            parts.append((equation.integrated(own) if integral else equation).matrices(dt))
+        if not parts:
+            raise NotImplementedError(f"{type(self).__name__} has neither `equations` nor `matrices`; define one of them")
+        return side_by_side(parts, integral)
 
     def transition(self, dt: Any, values: AnyArray | None = None) -> AnyArray:
         """Return T(dt), which carries the state over a step: shape of dt + (dim, dim).
@@ -266,15 +272,17 @@ def block_diagonal(matrices: Sequence[AnyArray]) -> AnyArray:
     return whole
 
 
-def taylor_matrices(dt: FloatArray, dim: int) -> tuple[FloatArray, FloatArray]:
-    """T_ij = dt^(j-i)/(j-i)!, Q_ij = dt^(2d-1-i-j) / [(2d-1-i-j) (d-1-i)! (d-1-j)!]: f^(d) is white noise, d = `dim`."""
-    T, Q = np.zeros((2, len(dt), dim, dim))
-    for i in range(dim):
-        for j in range(dim):
-            if j >= i:
-                T[:, i, j] = dt ** (j - i) / factorial(j - i)
-            power = 2 * dim - 1 - i - j
-            Q[:, i, j] = dt**power / (power * factorial(dim - 1 - i) * factorial(dim - 1 - j))
+def side_by_side(parts: Sequence[tuple[AnyArray, AnyArray]], integral: bool) -> tuple[AnyArray, AnyArray]:
+    """T and Q of independent processes from those of each; the integral of their sum, the first component, is the sum of theirs."""
+    if len(parts) == 1:
+        return parts[0]
+    if not integral:
+        return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
+    T, Q = (np.pad(block_diagonal([part[k][:, 1:, 1:] for part in parts]), ((0, 0), (1, 0), (1, 0))) for k in (0, 1))
+    T[:, 0, 0] = 1.0
+    T[:, 0, 1:] = np.concatenate([t[:, 0, 1:] for t, _ in parts], axis=1)
+    Q[:, 0, 1:] = Q[:, 1:, 0] = np.concatenate([spread[:, 0, 1:] for _, spread in parts], axis=1)
+    Q[:, 0, 0] = sum(spread[:, 0, 0] for _, spread in parts)
     return T, Q
 
 
@@ -332,11 +340,6 @@ class Chain(Prior):
         system = np.eye(d, k=1, dtype=own.dtype)
         system[-1] = own
         return (Equation(system, np.eye(d)[:, -1:], np.array([self.intensity(values)])),)
-
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """By the matrix exponential, exact for any step."""
-        (equation,) = self.equations(values, x_unit)
-        return (equation.integrated(self.readout(0, x_unit)) if integral else equation).matrices(dt)
 
 
 @dataclass(frozen=True)
@@ -413,16 +416,9 @@ class Sum(Prior):
         return start_together(starts)
 
     def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Transition and noise of the terms as diagonal blocks; the integral is the sum of theirs."""
+        """Those of the terms, which need not have equations."""
         parts = [t.matrices(dt, v, x_unit, integral) for t, v in zip(self.terms, split_values(self.terms, values), strict=True)]
-        if not integral:
-            return block_diagonal([T for T, _ in parts]), block_diagonal([Q for _, Q in parts])
-        T, Q = (np.pad(block_diagonal([part[k][:, 1:, 1:] for part in parts]), ((0, 0), (1, 0), (1, 0))) for k in (0, 1))
-        T[:, 0, 0] = 1.0
-        T[:, 0, 1:] = np.concatenate([t[:, 0, 1:] for t, _ in parts], axis=1)
-        Q[:, 0, 1:] = Q[:, 1:, 0] = np.concatenate([spread[:, 0, 1:] for _, spread in parts], axis=1)
-        Q[:, 0, 0] = sum(spread[:, 0, 0] for _, spread in parts)
-        return T, Q
+        return side_by_side(parts, integral)
 
     def __repr__(self) -> str:
         return " + ".join(map(repr, self.terms))

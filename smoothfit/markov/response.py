@@ -26,9 +26,9 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..errors import SpecificationError
 from .discretize import COMPLEX_STEP, discretize
-from .equation import AnyArray, Equation
+from .equation import AnyArray, Equation, clear_rounding
 from .process import AMPLITUDE, INTENSITY, RESPONSE, Hyperparameter, Prior, Start, names_of, start_together, sum_of
-from .seasonal import DummySeasonal, turn
+from .seasonal import DummySeasonal
 
 __all__ = ["Filtered", "Response", "with_responses"]
 
@@ -298,14 +298,10 @@ class Filtered(Prior):
         for part, system in zip(parts, systems, strict=True):
             flat = (part.places[:, None] * size + part.places).ravel()
             found = discretize(system, part.entry, dt, ramp=False)
+            clear_rounding(found.T, part.frequency * dt, first)
             T[:, flat] = found.T.reshape(n, len(flat))
             for noise, j in np.argwhere(part.shares).tolist():
                 Q[j][:, flat] += part.shares[noise, j] * found.Q[noise].reshape(n, len(flat))
-            if part.frequency:
-                one, other = part.places[first : first + 2].tolist()
-                for wave, zeros in zip(turn(part.frequency * dt), ((other, one), (one, other)), strict=True):
-                    if not wave.all():  # of rounding
-                        T[:, [one * size + zeros[0], other * size + zeros[1]]] *= (wave != 0)[:, None]
         T, Q = T.reshape(n, size, size), Q.reshape(len(Q), n, size, size)
         for j in np.flatnonzero(~is_slow).tolist():  # responds at once
             row, place = np.append(np.zeros(first), self.readout(self.responses[j].deriv, x_unit)), size - self.late + j

@@ -131,10 +131,5 @@ class LinearSDE(Prior):
         """One equation, with all noises that drive it."""
         return (Equation(self.A * x_unit, self._entry, np.full(self._entry.shape[1], values[0])),)
 
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Transition and noise of steps, by the matrix exponential (Van Loan 1978)."""
-        (equation,) = self.equations(values, x_unit)
-        return (equation.integrated(self.H) if integral else equation).matrices(dt)
-
     def __repr__(self) -> str:
         return f"LinearSDE(dim={self.dim})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from math import factorial
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +18,6 @@ from .process import (
     Hyperparameter,
     Prior,
     Start,
-    block_diagonal,
     zero_given_or_none,
 )
 
@@ -27,7 +25,6 @@ MOST_HARMONICS = 28
 MOST_CHOSEN = 6  # harmonics by default: the full pattern of quarters, weekdays and months
 ON_GRID = 1e3  # units of rounding of a phase within which observations are on a grid
 OFF_GRID = 1e-6  # of a step, by which a place may miss a grid
-SERIES_BELOW = 1.0
 
 
 @dataclass(frozen=True)
@@ -221,23 +218,6 @@ class Seasonal(Prior):
                 found.append(Equation(np.array([[0.0, w], [-w, 0.0]]), np.eye(2), np.array([q, q]), w))
         return tuple(found)
 
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Transition and noise of steps, in closed form for each harmonic."""
-        matrices = _resonator if self.smooth else _rotation
-        sizes = [values[(k - 1) * self.separate] for k in self.order]
-        steps = [matrices(dt, float(w)) for w in self.frequencies(x_unit)]
-        whole = [(t, spread * q) for (t, spread), q in zip(steps, sizes, strict=True)]
-        T, Q = (block_diagonal([pair[k][:, 1:, 1:] for pair in whole]) for k in (0, 1))
-        if integral:
-            T, Q = (np.pad(matrix, ((0, 0), (1, 0), (1, 0))) for matrix in (T, Q))
-            T[:, 0, 0] = 1.0
-            for k, (t, spread) in enumerate(whole):
-                pair = slice(1 + 2 * k, 3 + 2 * k)
-                T[:, 0, pair] = t[:, 0, 1:]
-                Q[:, 0, pair] = Q[:, pair, 0] = spread[:, 0, 1:]
-                Q[:, 0, 0] += spread[:, 0, 0]
-        return T, Q
-
     def __repr__(self) -> str:
         options = ", smooth=False" * (not self.smooth) + ", separate=True" * self.separate
         return f"Seasonal(period={self.period!r}, harmonics={self.harmonics!r}, q={self.q!r}{options})"
@@ -335,40 +315,6 @@ class DummySeasonal(Prior):
         return np.array(powers)[left], Q * (step * values[0])
 
 
-def _remainder(z: FloatArray, first: int) -> FloatArray:
-    """The sum z^n/n! - z^(n+2)/(n+2)! + ..., n = `first` = 2 or 3: 1 - cos z, and z - sin z; by the series near zero."""
-    near = np.abs(z) < SERIES_BELOW
-    small = np.where(near, z, 0.0)
-    total = np.zeros_like(z)
-    for n in range(first + 18, first, -2):
-        total = (1 - total) * small * small / (n * (n - 1))
-    series = (1 - total) * small**first / factorial(first)
-    return np.where(near, series, 2 * np.sin(z / 2) ** 2 if first == 2 else z - np.sin(z))
-
-
-def _resonator(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
-    """T and Q of (integral of g, g, g'), g'' = -w^2 g + white noise of intensity 2 w^2: (n, 3, 3)."""
-    z = w * dt
-    sine, cosine = turn(z)
-    T, Q = np.zeros((2, len(dt), 3, 3))
-    T[:, 0, 0] = 1.0
-    T[:, 0, 1], T[:, 0, 2] = sine / w, _remainder(z, 2) / w**2
-    T[:, 1, 1], T[:, 1, 2], T[:, 2, 1], T[:, 2, 2] = cosine, sine / w, -w * sine, cosine
-    # 2 w^2 integral of v v', v = ((1 - cos)/w^2, sin/w, cos) of w s
-    half = _remainder(2 * z, 3)
-    Q[:, 1, 1] = half / (2 * w)
-    Q[:, 1, 2] = sine**2
-    Q[:, 2, 2] = w * (z + sine * cosine)
-    Q[:, 0, 1] = _remainder(z, 2) ** 2 / w**2
-    # integral of (1 - cos) cos = sin z - z/2 - sin(2z)/4 = [2 (z - ...)]: by (z - sin 2z/2)/2 - (z - sin z)
-    Q[:, 0, 2] = 2 / w * (half / 4 - _remainder(z, 3))
-    Q[:, 0, 0] = 2 / w**3 * _fifth(z)
-    for i in range(3):
-        for j in range(i):
-            Q[:, i, j] = Q[:, j, i]
-    return T, Q
-
-
 @cache
 def spread_harmonics(count: int) -> tuple[int, ...]:
     """The numbers 1 .. count from the last, each as far as can be from those before it, from their conjugates and from the level.
@@ -383,36 +329,3 @@ def spread_harmonics(count: int) -> tuple[int, ...]:
         with np.errstate(divide="ignore"):
             order.append(int(np.argmax(np.log(np.abs(places[:, None] - places[order])).sum(axis=1))))
     return tuple(order[1:])
-
-
-def _rotation(dt: FloatArray, w: float) -> tuple[FloatArray, FloatArray]:
-    """T and Q of (integral of g, g, h), g' = w h + white noise, h' = -w g + white noise, of intensities one: (n, 3, 3)."""
-    z = w * dt
-    sine, cosine = turn(z)
-    T, Q = np.zeros((2, len(dt), 3, 3))
-    T[:, 0, 0] = 1.0
-    T[:, 0, 1], T[:, 0, 2] = sine / w, _remainder(z, 2) / w
-    T[:, 1, 1], T[:, 1, 2], T[:, 2, 1], T[:, 2, 2] = cosine, sine, -sine, cosine
-    Q[:, 0, 0] = 2 * _remainder(z, 3) / w**3
-    Q[:, 0, 1] = Q[:, 1, 0] = _remainder(z, 2) / w**2
-    Q[:, 0, 2] = Q[:, 2, 0] = -_remainder(z, 3) / w**2
-    Q[:, 1, 1] = Q[:, 2, 2] = dt
-    return T, Q
-
-
-def turn(z: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sine and cosine. At quarters of a turn, exact zeros: the rounding of z would be taken for a trace of an unknown start."""
-    rounding = EPS * np.maximum(z, 4.0)
-    sine, cosine = (np.where(np.abs(value) <= rounding, 0.0, value) for value in (np.sin(z), np.cos(z)))
-    return sine, cosine
-
-
-def _fifth(z: FloatArray) -> FloatArray:
-    """Integral of (1 - cos s)^2 over s = 0 .. z, z^5/20 near zero."""
-    near = np.abs(z) < SERIES_BELOW
-    small = np.where(near, z, 0.0)
-    # (1 - cos s)^2 = 3/2 - 2 cos s + cos(2 s)/2: terms (-1)^n s^(2n) (2^(2n-1) - 2) / (2n)!, n >= 2
-    series = np.zeros_like(z)
-    for n in range(16, 1, -1):
-        series = series + (-1.0) ** n * small ** (2 * n + 1) * (2.0 ** (2 * n - 1) - 2) / (factorial(2 * n) * (2 * n + 1))
-    return np.where(near, series, 1.5 * z - 2 * np.sin(z) + np.sin(2 * z) / 4)

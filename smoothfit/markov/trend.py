@@ -16,7 +16,6 @@ from .process import (
     Hyperparameter,
     Start,
     given_or_none,
-    taylor_matrices,
     zero_given_or_none,
 )
 
@@ -150,11 +149,6 @@ class LocalLinearTrend(Trend):
         """Diffuse law: the first level and slope are unrestricted."""
         return Start(np.eye(2), np.zeros((2, 2)))
 
-    def matrices(self, dt: FloatArray, values: AnyArray, x_unit: float, integral: bool) -> tuple[AnyArray, AnyArray]:
-        """Closed forms: those of the smoothing spline, with the noise of the level."""
-        T, Q = taylor_matrices(dt, 2 + integral)
-        return T, _with_level_noise(Q * values[1], dt, self.level_noise(values, x_unit))
-
 
 @dataclass(frozen=True)
 class DampedTrend(Trend):
@@ -216,12 +210,3 @@ class DampedTrend(Trend):
         """A diffuse level and the stationary law of the slope."""
         values = self._values(values)
         return Start(np.eye(2)[:, :1], np.diag([0.0, 1.0]) * (values[1] / (2 * values[2])))
-
-
-def _with_level_noise(Q: AnyArray, dt: FloatArray, intensity: Any) -> AnyArray:
-    """The covariance with that of independent noise of the level, which only its integral gathers besides."""
-    size = Q.shape[1] - 1
-    level = taylor_matrices(dt, size)[1] * intensity
-    total = Q.astype(np.result_type(Q, level))
-    total[:, :size, :size] += level
-    return total

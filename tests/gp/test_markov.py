@@ -4,62 +4,12 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from scipy.linalg import expm
 
 import smoothfit as sf
 from smoothfit.errors import NumericalError, SpecificationError
-from smoothfit.markov.matern import MaternState, moments_of_decay
 
 KERNELS = [sf.gp.Matern12, sf.gp.Matern32, sf.gp.Matern52]
 repeatable = settings(max_examples=60, deadline=None, derandomize=True, database=None)
-
-
-@pytest.mark.parametrize("k", range(5))
-def test_moments_of_decay_against_many_digits(k, mp):
-    MP = mp[0]
-    for z in [0.0, 1e-300, 1e-8, 0.1, 1.0, 5.0, 11.999, 12.0, 12.001, 40.0, 1e3, 1e8]:
-        exact = MP.gammainc(k + 1, 0, MP.mpf(z)) / MP.mpf(z) ** (k + 1) if z else MP.mpf(1) / (k + 1)
-        assert float(moments_of_decay(k, np.array(z)) / exact) == pytest.approx(1, abs=1e-14)
-        step = 1e-30
-        slope = moments_of_decay(k, np.array(z + 1j * step)).imag / step
-        next_moment = MP.gammainc(k + 2, 0, MP.mpf(z)) / MP.mpf(z) ** (k + 2) if z else MP.mpf(1) / (k + 2)
-        if z < 1e7:
-            assert slope == pytest.approx(float(-next_moment), rel=1e-11)
-
-
-@pytest.mark.parametrize("p", [0, 1, 2])
-def test_transition_and_noise_are_those_of_the_differential_equation(p):
-    prior, dim = MaternState(p), p + 1
-    F = np.diag(np.ones(p), 1)
-    F[-1] = [-1.0] if p == 0 else [[-1, -2], [-1, -3, -3]][p - 1]
-    intensity = [2.0, 4.0, 16 / 3][p]
-    L = np.zeros((dim, dim))
-    L[-1, -1] = intensity
-    for z in [1e-3, 0.3, 2.0, 20.0]:
-        # Van Loan (1978)
-        both = expm(np.block([[-F, L], [np.zeros((dim, dim)), F.T]]) * min(z, 3.0)) if z <= 3 else None
-        np.testing.assert_allclose(prior.transition(np.array(z)), expm(F * z), rtol=1e-10, atol=1e-14)
-        if both is not None:
-            noise = both[dim:, dim:].T @ both[:dim, dim:]
-            np.testing.assert_allclose(prior.noise(np.array(z)), noise, rtol=1e-6, atol=1e-13)
-    T, Q = prior.transition(np.array([0.0, 1e-4, 0.7, 50.0])), prior.noise(np.array([0.0, 1e-4, 0.7, 50.0]))
-    stationary = T @ prior.stationary @ np.swapaxes(T, 1, 2) + Q
-    np.testing.assert_allclose(stationary, np.tile(prior.stationary, (4, 1, 1)), atol=1e-14)
-    np.testing.assert_allclose(Q[3], prior.stationary, rtol=1e-12, atol=1e-15)
-    back = prior.transition(np.array(-0.7)) @ T[2]
-    np.testing.assert_allclose(back, np.eye(dim), atol=1e-14)
-
-
-@pytest.mark.parametrize("p", [1, 2])
-def test_noise_over_a_short_step_keeps_its_digits(p, mp):
-    # The leading entry is z^(2p+1) times a constant: differences with the stationary covariance would lose it.
-    z = 1e-6
-    Q = MaternState(p).noise(np.array(z))
-    intensity = [2.0, 4.0, 16 / 3][p]
-    expected = intensity * z ** (2 * p + 1) / ((2 * p + 1) * [1, 1, 4][p])
-    assert Q[0, 0] == pytest.approx(expected, rel=3e-6)
-    scale = 1 / np.sqrt(np.diag(Q))
-    assert np.linalg.eigvalsh(Q * scale[:, None] * scale).min() > 1e-3
 
 
 @pytest.mark.parametrize("mean", ["zero", "constant", "linear"])
