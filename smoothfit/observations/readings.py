@@ -63,9 +63,15 @@ class NoisyReadings(Frozen, ABC):
         return self.has_response or self.response_time is not None
 
     @property
+    def adjustments(self) -> tuple[str, ...]:
+        """What `estimates` names, and a given ``"response_time"``."""
+        is_given = self.is_filtered and not self.has_response
+        return (*self.estimates, *(("response_time",) if is_given else ()))
+
+    @property
     def is_adjusted(self) -> bool:
         """Whether it differs from the curve by more than noise, by something that a fit takes into account."""
-        return bool(self.estimates) or self.is_filtered
+        return bool(self.adjustments)
 
     @abstractmethod
     def merged(self, other: Self) -> Self:

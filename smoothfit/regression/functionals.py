@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
+from .._validation import FloatArray
 from ..basis import BSplineBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
-from ..errors import SpecificationError
+from ..errors import DataError, SpecificationError
 from ..observations import OF_DIFFERENCE, Observations, Readings, derivative_label
 from ..observations.abscissa import Abscissa
 from ..observations.points import PointObservations, PointReadings, partial_label
@@ -34,6 +35,18 @@ def check_degree(basis: Basis, readings: Readings) -> None:
         raise SpecificationError(
             f"{readings.name!r} observes {derivative_label(readings.deriv)}, which is zero for splines of degree {degree}; "
             f"use degree={readings.deriv} or more"
+        )
+
+
+def check_lagged(basis: Basis, x: FloatArray, lag: float, name: str) -> None:
+    """Refuse x (n,) that less a lag is outside the domain of a basis without extrapolation."""
+    (first, last), shifted = basis.domain, x - lag
+    outside = (shifted < first) | (shifted > last)
+    if outside.any() and getattr(basis, "extrapolate", "error") == "error":
+        k = int(np.argmax(outside))
+        raise DataError(
+            f"x[{k}] less the lag of {name!r}, which may be {lag:.4g}, is outside the domain of the basis, {first:g} to {last:g}; "
+            "extend the domain, or pass another x"
         )
 
 

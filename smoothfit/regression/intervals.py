@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from .._entry import entry_point
 from .._validation import FloatArray, check_level, check_memory
 from ..basis.base import Basis
-from ..errors import SpecificationError
 from ..inference.engine import PointDraws
 from ..inference.newton import PREDICTION_CRITERIA
 from ..observations.abscissa import Asked, Points
@@ -31,8 +30,8 @@ from .engine import BandEngine
 from .fit import Fit
 from .products import ProductRows
 from .restricted import brought_within
-from .rows import SeriesPoints
 from .sensor_engine import SensorEngine
+from .series_points import SeriesPoints, SeriesRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +173,7 @@ class Intervals(CurveResults, Integrated):
         K = self._fit.n_coef
         return BandRows(np.ones((K, 1)), np.arange(K))
 
-    def _laws_of(self, rows: BandRows | ProductRows, noise: str | None = None) -> Laws:
+    def _laws_of(self, rows: BandRows | ProductRows | SeriesRows, noise: str | None = None) -> Laws:
         """Laws of rows of coefficients, and of observations of them with the noise of a series; None if none is integrated."""
         if not rows.n or not self._is_integrated:
             return None, None
@@ -186,25 +185,24 @@ class Intervals(CurveResults, Integrated):
         return law, law.with_noise(posterior.scale2 * self._at_nodes[f"sigma.{noise}"][0] ** 2)
 
     def _laws(self, points: Points, deriv: int, noise: str | None) -> Laws:
-        return self._laws_of(self._rows_at(points, deriv), noise) if len(points.coarse) else (None, None)
+        return self._laws_of(self._integrated_rows_at(points, deriv), noise) if len(points.coarse) else (None, None)
 
     def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
-        """Points a user asks about, where a series with an unknown bias observes if `name` is one."""
+        """Points a user asks about, where a series that shows something else than the curve observes if `name` is one."""
         points = super()._points(asked, deriv)
-        for label in self._sensed:
-            kind, _, series = label.partition(".")
-            if name == series:
-                raise SpecificationError(
-                    f"{name!r} has {kind}='estimate', with which a SplineRegression predicts the curve only; leave name= out, or "
-                    "use SmoothingSpline"
-                )
-        has_own = name is not None and any(own.endswith(f".{name}") for own in self._fit.rows.extras)
+        has_own = name in self.observations.names and self.observations[str(name)].is_adjusted
         return SeriesPoints(points.coarse, points.fine, str(name)) if has_own else points
 
     def _rows_at(self, points: Points, deriv: int) -> BandRows:
         if isinstance(points, SeriesPoints):
-            return self._fit.rows.rows_at(points.series, points.coarse, deriv)
+            return SeriesRows(points.series, points.coarse, deriv).of(self._fit.rows)
         return pack(self.basis.design(points.coarse, deriv))
+
+    def _integrated_rows_at(self, points: Points, deriv: int) -> BandRows | SeriesRows:
+        """Rows of which the law is asked for: of a series with what is integrated of it."""
+        if isinstance(points, SeriesPoints) and self._sensed:
+            return SeriesRows(points.series, points.coarse, deriv)
+        return self._rows_at(points, deriv)
 
     def _estimate_of(self, rows: BandRows | ProductRows) -> Estimate:
         """Estimate of a single row, with an interval that integrates over smoothing and SDs."""
@@ -269,7 +267,11 @@ class Intervals(CurveResults, Integrated):
         return self._drawn([self._rows_at(points, order) for order in orders], integrated)
 
     def _band_draws(self, points: Points, prediction: CurvePrediction) -> BandDraws:
-        return self._band_draws_of(self._rows_at(points, int(prediction.deriv)))  # type: ignore[arg-type]
+        deriv = cast(int, prediction.deriv)
+        rows = self._integrated_rows_at(points, deriv)
+        if not (isinstance(rows, SeriesRows) and self._is_integrated):
+            return self._band_draws_of(self._rows_at(points, deriv))
+        return lambda some: curve_draws(self.engine, self.parameter_posterior, rows.take(some))
 
     def _band_draws_of(self, rows: BandRows | ProductRows) -> BandDraws:
         """What draws some of the rows for simultaneous bands, without bounds: all points have the same N_MAXIMA coefficients."""

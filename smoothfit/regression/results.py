@@ -27,7 +27,7 @@ from .functionals import degree_of
 from .limits import Limits
 from .noise import NoiseResults
 from .restricted import crossings_within, multipliers_of
-from .rows import SeriesPoints
+from .series_points import SeriesPoints
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,12 +16,12 @@ from ..basis.base import Basis
 from ..basis.tensor import AnyBasis, TensorProductBasis
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings
-from ..observations.abscissa import Abscissa, Points
+from ..observations.abscissa import Abscissa
 from ..observations.points import PointObservations
 from ..observations.readings import NoisyReadings
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, join, merged, pack
 from .correlation import Correlation, places
-from .functionals import check_degree, degree_of, rows_of_reading
+from .functionals import check_degree, check_lagged, degree_of, rows_of_reading
 from .products import ProductRows
 from .response import Slow
 from .whitening import Whitening
@@ -111,13 +111,6 @@ def squares(y: FloatArray, root: FloatArray, centre: float) -> float:
             part *= root[start : start + CHUNK]
         total += float(part @ part)
     return total
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesPoints(Points):
-    """Points at which a series with coefficients of its own observes."""
-
-    series: str = ""
 
 
 class GroupStatistics(NamedTuple):
@@ -216,11 +209,14 @@ class Rows:
         return self.responses or tuple(self.along_x.abscissa.in_unit(time) for time in known)
 
     def rows_at(self, name: str, x: FloatArray, deriv: int) -> BandRows:
-        """Rows of what a series would observe at x (n,), in numbers: with its bias, by its instrument."""
+        """Rows of what a series would observe at x (n,), in numbers: with its bias, scale and lag, by its instrument."""
         i = self.observations.names.index(name)
         assert isinstance(self.basis, Basis)
+        if lag := self._lag(i):
+            check_lagged(self.basis, x, lag, name)
         slow = self.observations.readings[i].is_filtered
-        part = self.with_bias(self._shown(self._slow(i, x), i) if slow else pack(self.basis.design(x, deriv)), name)
+        own = self._shown(self._slow(i, x), i) if slow else pack(self.basis.design(x - lag, deriv))
+        part = self._with_sensors(own, i, name)
         assert isinstance(part, BandRows)
         return part
 

@@ -17,6 +17,7 @@ from .engine import BandEngine, BandStream
 from .products import ProductRows
 from .rows import Rows
 from .sensors import Sensors, Unscaled
+from .series_points import SeriesRows
 
 WIDE = 1e-3  # of a coordinate, of second differences
 MOST_KEPT, ROOM = 600, 200_000  # engines that are kept, and observations of all of them
@@ -158,15 +159,15 @@ class SensorEngine:
             one[:q, :q] = engine.information(rest)[0]
         return found
 
-    def moments(self, theta: FloatArray, functionals: BandRows | ProductRows) -> Moments:
-        """As of `BandEngine`."""
-        parts = [engine.moments(rest, functionals) for engine, rest, _ in self._each(theta)]
+    def moments(self, theta: FloatArray, functionals: BandRows | ProductRows | SeriesRows) -> Moments:
+        """As of `BandEngine`; rows of a series are those at each theta."""
+        parts = [engine.moments(rest, _known(functionals, engine)) for engine, rest, _ in self._each(theta)]
         return Moments(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def draws(self, theta: FloatArray, functionals: BandRows | ProductRows) -> PointDraws:
-        """As of `BandEngine`."""
+    def draws(self, theta: FloatArray, functionals: BandRows | ProductRows | SeriesRows) -> PointDraws:
+        """As of `BandEngine`; rows of a series are those at theta."""
         engine, rest, _ = next(self._each(theta[None]))
-        return engine.draws(rest[0], functionals)
+        return engine.draws(rest[0], _known(functionals, engine))
 
     def leverages(self, theta: FloatArray) -> FloatArray:
         """As of `BandEngine`."""
@@ -177,3 +178,8 @@ class SensorEngine:
         raise SpecificationError(
             f"{self.sensors.labels[0]} is estimated, which a stream of a SplineRegression does not support; use SmoothingSpline"
         )
+
+
+def _known(functionals: BandRows | ProductRows | SeriesRows, engine: BandEngine) -> BandRows | ProductRows:
+    """Rows of coefficients at the scales, lags and response times of an engine."""
+    return functionals.of(engine.rows) if isinstance(functionals, SeriesRows) else functionals

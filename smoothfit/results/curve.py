@@ -163,8 +163,8 @@ class CurveResults(CurveDiagnostics):
         deriv : int
             Order of the derivative, at most `highest_derivative`.
         name : str, optional
-            Whose noise a new observation has, a series that observes f^(deriv); by default the first, of those without an unknown
-            bias if there are any.
+            A series that observes f^(deriv): its observations are predicted, with its bias, scale, lag and response time, and with
+            its noise. By default the curve, with the noise of the first series that has none of these, if there is one.
         simultaneous : bool
             Whether the intervals cover the curve at all x simultaneously. They have the shape of the pointwise intervals, times the
             factor that covers the largest deviation over these x in 95 % (or 1 - alpha) of up to 10 000 draws with a fixed seed. A
@@ -203,8 +203,8 @@ class CurveResults(CurveDiagnostics):
         points = self._points(asked, deriv, regressors, name)
         reader = self._noise_name(deriv, name)
         prediction = self._prediction(points, asked.shown, deriv, reader)
-        is_biased = name is None and reader is not None and bool(self.observations[reader].estimates)
-        omits = tuple(f"{what}.{reader}" for what in self.observations[reader].estimates) if is_biased and reader else ()
+        left_out = () if name is not None or reader is None else self.observations[reader].adjustments
+        omits = tuple(f"{what}.{reader}" for what in left_out)
         prediction = replace(prediction, library=asked.library or self.library, omits=omits)
         if simultaneous and len(points.coarse):
             prediction = replace(prediction, maxima=self._maxima(points, prediction))
@@ -414,7 +414,7 @@ class CurveResults(CurveDiagnostics):
     def _noise_name(self, deriv: int, name: str | None) -> str | None:
         """Whose noise a new observation of f^(deriv) has: a series, or the first, if possible unbiased one; None if none does."""
         of_order = sorted(
-            (reading for reading in self.observations.readings if reading.deriv == deriv), key=lambda r: bool(r.estimates)
+            (reading for reading in self.observations.readings if reading.deriv == deriv), key=lambda r: r.is_adjusted
         )
         readers = [reading.name for reading in of_order]
         if name is None:

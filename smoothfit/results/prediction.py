@@ -20,6 +20,7 @@ from .mixtures import Laws, Mixture, critical_value
 if TYPE_CHECKING:
     import pandas as pd
 
+OF_SERIES = ("bias.", "scale.", "lag.", "response_time.")  # labels of what a series differs from the curve by
 PARAMETERS = ("estimated", "integrated")  # of a prediction
 MOST_SHOWN = 10_000  # predicted values, beyond which their intervals are not computed only to be shown
 ALPHA_BY_NAME = "; the significance level is the second argument: conf_int(alpha=...)"  # what a number for obs= was meant as
@@ -171,8 +172,9 @@ class CurvePrediction:
         ``limits.within(ends, alpha)`` brings intervals within what constraints imply of f^(deriv).
     omits : tuple of str
         Regressors on which observations depend and which this prediction leaves out, because their values at x were not given,
-        and ``bias.<name>``, ``scale.<name>`` or ``lag.<name>`` if only a series with an unknown one observes f^(deriv) and `name`
-        was not given: it is of the curve alone, and intervals for a new observation are refused.
+        and ``bias.<name>``, ``scale.<name>``, ``lag.<name>`` or ``response_time.<name>`` if only a series with an unknown one, or
+        a slow instrument, observes f^(deriv) and `name` was not given: it is of the curve alone, and intervals for a new
+        observation are refused.
     library : str or None
         Library of the frame that `summary_frame` returns: that of x, or else of the data.
 
@@ -208,7 +210,7 @@ class CurvePrediction:
 
     def _require_regressors(self) -> None:
         """Refuse what an observation is expected to be if it depends on a bias, or on regressors that are not known."""
-        of_series = [label for label in self.omits if label.startswith(("bias.", "scale.", "lag."))]
+        of_series = [label for label in self.omits if label.startswith(OF_SERIES)]
         if of_series:
             what, name = of_series[0].split(".", 1)
             raise SpecificationError(

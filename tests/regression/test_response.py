@@ -140,9 +140,21 @@ def test_estimates_and_intervals_are_those_of_a_smoothing_spline():
     assert row["bse"] == pytest.approx(other.bse["response_time.b"], rel=0.01)
     np.testing.assert_allclose(row[["ci_lower", "ci_upper"]], ends, atol=0.01 * np.diff(ends)[0])
     x = np.array([2.0, 6.5])
-    one, two = (r.get_prediction(x) for r in (res, other))
-    np.testing.assert_allclose(one.predicted_mean, two.predicted_mean, atol=0.02 * two.se_mean.min())
-    np.testing.assert_allclose(one.conf_int(), two.conf_int(), atol=0.05 * two.se_mean.min())
+    for name in (None, "b"):
+        one, two = (r.get_prediction(x, name=name) for r in (res, other))
+        np.testing.assert_allclose(one.predicted_mean, two.predicted_mean, atol=0.02 * two.se_mean.min())
+        np.testing.assert_allclose(one.conf_int(), two.conf_int(), atol=0.05 * two.se_mean.min())
+        np.testing.assert_allclose(one.conf_int(obs=True), two.conf_int(obs=True), atol=0.02 * two.se_obs.min())
+
+
+def test_new_observations_of_a_slow_instrument_are_predicted_by_its_name():
+    res = sf.SplineRegression(pair(1), BASIS, sf.DerivativePenalty(2)).fit(lam=LAM)
+    curve = res.get_prediction([5.0], deriv=1)
+    assert curve.omits == ("response_time.b",)
+    assert "obs_ci_lower" not in curve.summary_frame()
+    with pytest.raises(SpecificationError, match="'b' has a response_time, and this prediction is of the curve; pass name='b'"):
+        curve.conf_int(obs=True)
+    assert "obs_ci_lower" in res.get_prediction([5.0], deriv=1, name="b").summary_frame()
 
 
 def test_bounds_hold_beside_a_bias_and_a_slow_instrument():

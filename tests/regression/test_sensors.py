@@ -7,10 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import interpolate, optimize
+from scipy import interpolate, optimize, special
 
 import smoothfit as sf
-from smoothfit.errors import IdentificationError, SpecificationError
+from smoothfit.errors import DataError, IdentificationError, SpecificationError
 from smoothfit.regression.criteria import RestrictedLikelihood
 from smoothfit.regression.sensors import SensorProfile
 
@@ -125,6 +125,26 @@ def test_ends_of_the_interval_of_a_scale_are_those_of_dense_quadrature(fitted):
     ends = np.interp([0.025, 0.975], below(fine) / below(log_s[-1]), fine)
     np.testing.assert_allclose(np.log(row[["ci_lower", "ci_upper"]].to_numpy(float)), ends, atol=0.01 * np.diff(ends)[0] / 2)
 
+    x = np.array([0.5, 3.0, 6.5])  # what b shows there: mixtures of normal laws
+    weights, B = np.exp(log_density - log_density.max()), BASIS.design(x, sparse=False)
+    means = s[:, 0] * (np.linalg.solve(A, seen[..., None])[..., 0] @ B.T)
+    sds = s[:, 0] * np.sqrt(np.einsum("ik,lkj,ij->li", B, np.linalg.inv(A), B))
+    prediction = fitted.get_prediction(x, name="b")
+    for is_new, widths in ((False, sds), (True, np.hypot(sds, 0.1))):
+        found = prediction.conf_int(is_new)
+        for level, at in zip((0.025, 0.975), found.T, strict=True):
+            below = weights @ special.ndtr((at - means) / widths) / weights.sum()
+            np.testing.assert_allclose(special.ndtri(below), special.ndtri(level), atol=0.02)  # in SDs
+
+
+def test_bands_of_what_a_series_shows_have_the_shape_of_its_intervals(fitted):
+    x = np.linspace(0, 6, 13)
+    band = fitted.get_prediction(x, name="b", simultaneous=True)
+    pointwise = fitted.get_prediction(x, name="b").conf_int()
+    ratio = (band.conf_int() - band.shape[0][:, None]) / (pointwise - band.shape[0][:, None])
+    np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-6)
+    assert 1.2 < ratio[0, 0] < 1.6  # of 13 points that correlate
+
 
 def test_searches_from_neighbours_find_what_searches_from_all_starts_do():
     observations = pair(n=12, noise=0.3, sd=None, lag="estimate", late=LAG)
@@ -162,7 +182,7 @@ def test_which_series_is_the_reference_changes_nothing(fitted):
     assert swapped.sensor_params.loc["scale.a", "estimate"] * s == pytest.approx(1, rel=1e-5)
 
 
-def test_scales_and_lags_that_cannot_be_are_named_with_the_way_out(fitted):
+def test_scales_and_lags_that_cannot_be_are_named_with_the_way_out():
     obs = pair(lag="estimate")
     with pytest.raises(SpecificationError, match=r"lags from -1.* only; extend the domain by the longest lag.*limits"):
         model(pair(lag=(-5, 5)))
@@ -178,5 +198,6 @@ def test_scales_and_lags_that_cannot_be_are_named_with_the_way_out(fitted):
         model(obs).fit(loss="huber")
     with pytest.raises(SpecificationError, match="with errors= does not support"):
         sf.SplineRegression(obs, BASIS, errors={"b": sf.AR1()})
-    with pytest.raises(SpecificationError, match="predicts the curve only; leave name= out"):
-        fitted.get_prediction([1.0], name="b")
+    res = model(pair(lag=(-0.9, 0.9), late=LAG)).fit(lam=LAM)
+    with pytest.raises(DataError, match=r"x\[1\] less the lag of 'b', .* outside the domain of the basis"):
+        res.get_prediction([1.0, -0.9], name="b")
