@@ -317,7 +317,6 @@ def _refuse_times(array: npt.NDArray[Any], argument: str) -> None:
 
 
 def first_index(mask: npt.NDArray[np.bool_]) -> int:
-    """Index of the first True."""
     return int(np.argmax(mask))
 
 
@@ -339,7 +338,6 @@ def check_order(value: Any, argument: str, lowest: int, highest: int) -> int:
 
 
 def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
-    """Return one of some words."""
     if not isinstance(value, str) or value not in choices:
         words = list(map(repr, choices))
         listed = " or ".join(words) if len(words) < 3 else f"one of {', '.join(words)}"
@@ -348,14 +346,12 @@ def check_choice(value: Any, name: str, choices: Sequence[str]) -> str:
 
 
 def check_flag(value: Any, argument: str, remedy: str = "") -> bool:
-    """Return True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise SpecificationError(f"{argument} is {shown(value)}; pass True or False{remedy}")
     return bool(value)
 
 
 def is_zero(value: Any) -> bool:
-    """Whether something is the number zero."""
     return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and value == 0
 
 

@@ -28,7 +28,6 @@ OF_ANTIDERIVATIVE = {"constant": "linear", "zero": "constant", "linear": "error"
 
 
 def check_mode(mode: object) -> str:
-    """Return the name of an extrapolation."""
     return check_choice(mode, "extrapolate", MODES)
 
 

@@ -361,14 +361,7 @@ class NaturalSplineBasis(_KnotFamily):
         return csr_array(coo_array((entries / sums[columns], (rows.astype(np.int64), columns)), shape=shape))
 
     def elevate(self, k: int = 1) -> Self:
-        """Refused: natural splines are cubic.
-
-        Examples
-        --------
-        >>> import smoothfit as sf
-        >>> sf.NaturalSplineBasis.uniform(0, 1, 3).parent.elevate().degree
-        4
-        """
+        """Refused: natural splines are cubic."""
         raise SpecificationError("natural splines are cubic; elevate the B-splines, basis.parent.elevate()")
 
 

@@ -306,7 +306,6 @@ def _names(context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _import(engine: str) -> str:
-    """Return the engine if it can be imported."""
     try:
         if not isinstance(engine, str):
             raise SpecificationError(f"engine is {shown(engine)}; pass 'patsy' or 'formulaic'")

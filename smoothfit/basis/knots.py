@@ -48,7 +48,6 @@ def _check_sorted(knots: FloatArray, argument: str = "knots") -> None:
 
 
 def check_boundary(boundary: Any) -> tuple[float, float]:
-    """Return the ends of a domain."""
     ends, _ = to_floats(boundary, "boundary")
     check_finite(ends, "boundary", "the ends of the domain are finite")
     if len(ends) != 2 or not ends[0] < ends[1]:
@@ -100,7 +99,6 @@ def data_and_boundary(x: Any, boundary: Any) -> tuple[FloatArray, tuple[float, f
 
 
 def given_knots(knots: Any, argument: str = "knots") -> FloatArray:
-    """Return inner knots."""
     inner, _ = to_floats(knots, argument)
     check_finite(inner, argument, "knots are finite")
     _check_sorted(inner, argument)

@@ -79,7 +79,6 @@ def finite(matrix: csr_array) -> csr_array:
 
 
 def check_axis(axis: Any) -> int | None:
-    """Return the number of a variable, or None."""
     return None if axis is None else check_order(axis, "axis", 0, 1000)
 
 

@@ -40,7 +40,6 @@ class RecombinedBasis(Basis):
 
     @property
     def domain(self) -> tuple[float, float]:
-        """The interval on which the basis is meant."""
         return self.parent.domain
 
     @property

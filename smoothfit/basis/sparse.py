@@ -28,7 +28,6 @@ def rows_of(values: FloatArray, columns: npt.NDArray[Any], n_columns: int) -> cs
 
 
 def to_dense(matrix: Any) -> FloatArray:
-    """The same as an array with all its zeros."""
     n, m = matrix.shape
     check_memory(8.0 * n * m, f"a dense matrix of {n} rows and {m} columns", "pass sparse=True, or use fewer rows or functions")
     return np.asarray(matrix.toarray())

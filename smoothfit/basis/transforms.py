@@ -156,17 +156,14 @@ class Memory:
         self.chunks: list[FloatArray] = []
 
     def memorize_chunk(self, x: Any, *args: Any, **options: Any) -> None:
-        """Take a part of the data."""
         self.request = self.describe(x, *args, **options)
         self.chunks.append(_abscissae(x))
 
     def memorize_finish(self) -> None:
-        """Make the basis."""
         self.basis = self.request.learn(np.concatenate(self.chunks))
         del self.chunks, self.request
 
     def transform(self, x: Any, *args: Any, **options: Any) -> FloatArray:
-        """Return the columns at x."""
         assert self.basis is not None  # patsy finishes before it transforms
         return self.describe(x, *args, **options).of(self.basis, _abscissae(x))
 

@@ -39,7 +39,6 @@ class Centring:
 
     @property
     def is_needed(self) -> bool:
-        """Whether any level is taken off."""
         return bool(self.outputs.any() or self.inputs.any())
 
     def problem(self, problem: Problem) -> Problem:

@@ -232,7 +232,6 @@ class DynamicsCurve(CurveResults):
         return self.results.fitted.is_noise
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`."""
         return self.results.cov_params()
 
     @property
@@ -249,12 +248,10 @@ class DynamicsCurve(CurveResults):
 
     @property
     def scale(self) -> float:
-        """Noise variance of the first series."""
         return float(self.sigma.iloc[0] ** 2)
 
     @property
     def llf(self) -> float:
-        """Log-likelihood of the equation."""
         return self.results.llf
 
     @property
@@ -280,18 +277,7 @@ class DynamicsCurve(CurveResults):
         return self.nobs - self.results.model.equation.n_states
 
     def spline(self) -> Spline:
-        """Raises: the mean consists of solutions of the equation, which are not polynomials.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> res = sf.DerivativeRegression(np.exp(-t), t, intercept=False).fit("integral")
-        >>> res.curve().spline()
-        Traceback (most recent call last):
-        ...
-        smoothfit.errors.SpecificationError: the smoothed output of an equation consists of exponentials and is not a spline; ...
-        """
+        """Raises: the mean consists of solutions of the equation, which are not polynomials."""
         raise SpecificationError(
             "the smoothed output of an equation consists of exponentials and is not a spline; use predict, or fit a "
             "smoothing spline to observations of it: SmoothingSpline(res.curve().observations)"
@@ -306,17 +292,6 @@ class DynamicsCurve(CurveResults):
         """Return the integral of y from lower to upper with its standard error, and an interval as those of predictions.
 
         The equation of Y = int y is that of y, with every order one higher; Y(lower) = 0 is observed, and Y(upper) smoothed.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
-        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
-        >>> area = res.curve().integrate(0.0, 5.0)
-        >>> low, high = area.conf_int()
-        >>> bool(low < 1 - np.exp(-5) < high)
-        True
         """
         sample, equation = self._sample, self.results.model.equation
         p = equation.n_outputs
@@ -345,7 +320,6 @@ class DynamicsCurve(CurveResults):
         return Estimate(mean[0], float(np.sqrt(variance[0])), ends=laws.then(ends_of))
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return the table of the equation's fit."""
         return self.results.summary(alpha)
 
     def __repr__(self) -> str:

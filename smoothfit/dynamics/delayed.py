@@ -36,20 +36,16 @@ class DelayPosterior(NodePosterior):
     of_delay: DelayLaw
 
     def laws(self, rows: FloatArray) -> Mixture:
-        """Laws of combinations of the coefficients."""
         return self._joined([part.laws(rows) for part in self.parts])
 
     def is_discrete(self, rows: FloatArray) -> npt.NDArray[np.bool_]:
-        """Which combinations are numbers at each node."""
         return self.parts[0].is_discrete(rows)
 
     def values_of(self, row: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Values of a combination at fine nodes, and weights."""
         values, weights = zip(*(part.values_of(row) for part in self.parts), strict=True)
         return np.concatenate(values), self._weighted(weights)
 
     def noise_intervals(self, alpha: float) -> FloatArray:
-        """Equal-tailed intervals of intensities and of SDs."""
         fine = [part.fine for part in self.parts]
         weights = self._weighted([one.weights for one in fine])
         theta, scale2 = np.concatenate([one.theta for one in fine]), np.concatenate([one.scale2 for one in fine])
@@ -57,7 +53,6 @@ class DelayPosterior(NodePosterior):
         return intervals_of_noises(self.parts[0].engine, nodes, alpha)
 
     def draws(self, rng: np.random.Generator, size: int) -> Values:
-        """Draws of all parameters."""
         which = np.searchsorted(np.cumsum(self.weights)[:-1], (rng.permutation(size) + rng.random(size)) / size)
         counts = np.bincount(which, minlength=len(self.parts))
         drawn = [part.draws(rng, int(count)) for part, count in zip(self.parts, counts, strict=True)]
@@ -66,15 +61,12 @@ class DelayPosterior(NodePosterior):
         return Values(theta, q, sigma2, self.delays[which])
 
     def law(self, outputs: Outputs) -> Mixture:
-        """Laws of smoothed or forecast outputs."""
         return self._joined([part.law(late) for part, late in zip(self.parts, self._late(outputs), strict=True)])
 
     def noise_variances(self, channel: int) -> FloatArray:
-        """Noise variances (L,) in the components of `law`."""
         return np.concatenate([part.noise_variances(channel) for part in self.parts])
 
     def curves(self, outputs: Outputs) -> PointDraws:
-        """What draws outputs and parameters."""
         late = zip(self.parts, self._late(outputs), strict=True)
         return draws_of_parts([part.curves(own) for part, own in late], self.weights)
 

@@ -149,7 +149,6 @@ class Profile:
         return self.levels.problem(self.at_delay(delay))
 
     def at_delay(self, delay: float) -> Problem:
-        """The problem at a delay."""
         equation, recorded = self.problem.equation, self.problem.sample
         sample = shifted(recorded, delay, UNMOVED, equation.intersample)
         labels = [recorded.labels.index(label) for label in sample.labels]

@@ -164,7 +164,6 @@ class EquationEngine:
 
     @cached_property
     def upper(self) -> FloatArray:
-        """Upper bounds."""
         return np.append(self._coefficients(FASTEST / self._gap), self._log_ranges[1])
 
     def _coefficients(self, rate: float) -> FloatArray:

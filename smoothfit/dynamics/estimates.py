@@ -88,7 +88,6 @@ class Estimates(Results):
         return self.fitted.theta
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`; NaN for a noise parameter at its boundary."""
         import pandas as pd
 
         names = self.params.index
@@ -110,16 +109,6 @@ class Estimates(Results):
         ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000), or has fixed
         coefficients or priors. Else normal; of noises normal on the logarithmic scale. An estimated delay is integrated as well,
         in normal intervals to first order.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
-        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
-        >>> low, high = res.conf_int().loc["y"]
-        >>> low < -1 < high
-        True
         """
         import pandas as pd
 
@@ -237,16 +226,6 @@ class Estimates(Results):
         """Test linear combinations of coefficients, each by itself; see `Results.t_test`.
 
         After "kalman" p-values and intervals are those of the posterior that `conf_int` is of.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> t = np.arange(60) * 0.1
-        >>> y = np.exp(-t) + 0.05 * np.random.default_rng(1).standard_normal(60)
-        >>> res = sf.DerivativeRegression(y, t, intercept=False).fit("output_error")
-        >>> test = res.t_test([[1.0]], -1.0)  # the coefficient of y is -1
-        >>> bool(test.pvalue > 0.05)
-        True
         """
         found = super().t_test(r_matrix, q_matrix)
         if self._posterior is not None:
@@ -321,7 +300,6 @@ class Estimates(Results):
 
     @property
     def nobs(self) -> int:
-        """Number of observations that the method used."""
         return self.model.sample.n_readings
 
     @property
@@ -336,7 +314,6 @@ class Estimates(Results):
 
     @property
     def library(self) -> str | None:
-        """Library of the data, and of the frames that are returned; None of arrays."""
         labels = self.model.sample.labels_of_rows
         return None if labels is None else labels.library
 
@@ -371,7 +348,6 @@ class Estimates(Results):
 
     @property
     def scale(self) -> float:
-        """Noise variance of the first series with an unknown noise SD; one if every SD is known."""
         unknown = [i for i, channel in enumerate(self.model.sample.channels) if not channel.known]
         return float(self.fitted.sigma2[unknown[0]]) if unknown else 1.0
 

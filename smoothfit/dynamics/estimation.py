@@ -41,7 +41,6 @@ def estimate(method: Method, problem: Problem, options: Mapping[str, Any]) -> Fi
 
 
 def check_method_options(method: Method, options: Mapping[str, Any]) -> None:
-    """Raise if a method does not have an option."""
     known = list(inspect.signature(method.estimate).parameters)[1:]
     for name in options:
         if name not in known:

@@ -478,5 +478,4 @@ def input_orders(given: Any, sample: Sample, order: int, hidden: int) -> tuple[i
 
 
 def check_method(method: Any) -> Method:
-    """The method of a name."""
     return METHODS[check_choice(method, "method", tuple(METHODS))]

@@ -225,7 +225,6 @@ class EquationPosterior(NodePosterior):
         return mixture(self.few, self.engine.moments(self.few.theta, outputs))
 
     def noise_variances(self, channel: int) -> FloatArray:
-        """Noise variances (L,) in the components of `law`."""
         sigma2 = self.engine.variances(self.few.theta)[1][:, self.engine.space.unknown.index(channel)]
         return np.asarray(self.few.scale2 * sigma2)
 

@@ -112,13 +112,11 @@ class Sample:
         return np.flatnonzero(np.diff(self.run, prepend=-1))
 
     def slices(self) -> Iterator[slice]:
-        """The nodes of each run."""
         ends = [*self.starts[1:].tolist(), len(self.t)]
         for start, end in zip(self.starts.tolist(), ends, strict=True):
             yield slice(start, end)
 
     def slice_of(self, run: int) -> slice:
-        """The nodes of one run."""
         start, stop = self.edges[run : run + 2].tolist()
         return slice(start, stop)
 
@@ -299,7 +297,6 @@ class Sample:
         return np.append(self.starts, len(self.t)).astype(np.int64)
 
     def head(self, count: int) -> Sample:
-        """The first `count` nodes."""
         parts = {name: getattr(self, name)[:count] for name in ("t", "run", "y", "ratio", "u")}
         return replace(self, labels=self.labels[: int(parts["run"][-1]) + 1], **parts)
 

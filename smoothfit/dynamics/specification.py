@@ -237,7 +237,6 @@ class Equation:
 
     @property
     def names(self) -> list[str]:
-        """Names of the parameters."""
         if len(self.outputs) == 1:
             return list(self.regressors)
         return [f"{output}: {regressor}" for output in self.outputs for regressor in self.regressors]
@@ -249,7 +248,6 @@ class Equation:
 
     @property
     def n_params(self) -> int:
-        """Number of coefficients."""
         return len(self.outputs) * len(self.regressors)
 
     def matrices(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -73,7 +73,6 @@ class DrawnPosterior(Posterior):
         return Mixture(mean, np.maximum(scale2, 0.0), np.full(len(mean), 1 / len(mean)), np.inf)
 
     def noise_variances(self, channel: int) -> FloatArray:
-        """Noise variances (L,) in the components of `law`."""
         return self._some.sigma2[:, channel]
 
     def curves(self, outputs: Outputs) -> PointDraws:

@@ -175,7 +175,6 @@ class DenseLikelihood:
         self._parameters = parameters
 
     def log_det_and_quadratic(self, thetas: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Both pieces for candidates (L, n_free); NaN where the covariance is singular."""
         found = np.full((2, len(thetas)), np.nan)
         for i, theta in enumerate(thetas):
             try:
@@ -275,21 +274,17 @@ class DensePosterior:
 
     @property
     def coef_cov(self) -> FloatArray:
-        """Covariance of `coef`."""
         R = self._solved.mean_triangle
         return np.asarray(cho_solve((R, False), np.eye(len(R))))
 
     @property
     def log_det_and_quadratic(self) -> tuple[float, float]:
-        """The pieces of the likelihood."""
         return self._solved.log_det, self._solved.quadratic
 
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each row measures, scaled: y - noise P y."""
         return self.rows.y - self.rows.noise(self._values.sigma2) * self._solved.weights
 
     def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
-        """Means (m, e) at scaled points X and covariances (m, e, e) between the entries of each point."""
         m, e = len(X), len(entries)
         mean, cov = np.empty((m, e)), np.empty((m, e, e))
         prior = np.array([[variance_at_zero(self._kernel, self._values.length, A, B) for B in entries] for A in entries])
@@ -305,7 +300,6 @@ class DensePosterior:
         return mean, cov
 
     def joint(self, X: FloatArray, entries: list[Axes]) -> FloatArray:
-        """Covariances (m e, m e) between all entries at all points, the entries of a point together."""
         m, e, n = len(X), len(entries), len(self.rows)
         check_dense(m * e, 4, "predicted numbers", "ask for fewer points at once")
         _, whitened, free = self._cross(X, entries)

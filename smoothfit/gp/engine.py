@@ -74,12 +74,10 @@ class DenseEngine(Sized):
 
     @property
     def lower(self) -> FloatArray:
-        """Lower bounds of theta (p,)."""
         return self.parameters.bounds(self.rows)[0][self._searched]
 
     @property
     def upper(self) -> FloatArray:
-        """Upper bounds of theta (p,)."""
         return self.parameters.bounds(self.rows)[1][self._searched]
 
     @property

@@ -113,12 +113,10 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def engine(self) -> DenseEngine:
-        """The model of the observations, as a function of what is estimated; `theta_hat` are the estimates in its terms."""
         return self._fit.engine
 
     @property
     def theta_hat(self) -> FloatArray:
-        """The estimates as a theta of the engine, within its bounds."""
         return self._fit.theta_hat
 
     @cached_property
@@ -264,7 +262,6 @@ class Hyperparameters(Results, Integrated):
 
     @property
     def scale(self) -> float:
-        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
         unknown = self.model.rows.unknown
         return float(self.sigma[unknown[0]]) ** 2 if unknown else 1.0
 

@@ -55,7 +55,6 @@ class Fit:
 
     @property
     def theta_hat(self) -> FloatArray:
-        """The estimate as theta of the engine (p,)."""
         return self.optimum.theta
 
     @property

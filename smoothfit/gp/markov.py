@@ -105,7 +105,6 @@ class MarkovLikelihood:
         self.model = MarkovModel.of(rows, kernel)
 
     def log_det_and_quadratic(self, thetas: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Both pieces for candidates (L, n_free), side by side; NaN where the covariance is singular."""
         values, variance = arguments(self._parameters.values(thetas))
         found = self.model.program.scan(values, variance)
         bad = found.n_used != self.rows.n_contrasts  # what follows from the rows before it is passed over
@@ -169,18 +168,15 @@ class MarkovPosterior:
 
     @cached_property
     def log_det_and_quadratic(self) -> tuple[float, float]:
-        """Both pieces of the restricted likelihood."""
         sums: Sums = self._model.program.sums(self._values, self._variance)
         return float(sums.log_det[0]), float(sums.sse[0])
 
     @cached_property
     def coef(self) -> FloatArray:
-        """Coefficients of the mean's terms (p,)."""
         return self._asked(*self._terms)[0]
 
     @cached_property
     def coef_cov(self) -> FloatArray:
-        """Covariance of `coef`."""
         return self._covariance(*self._terms)
 
     @property
@@ -189,11 +185,9 @@ class MarkovPosterior:
         return np.repeat(self._model.rows.X[:1], p, axis=0), np.zeros((p, self._model.processes.dim)), np.eye(p)
 
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each row measures, scaled."""
         return self._model.program.moments(self._values, self._variance)[0]
 
     def moments(self, X: FloatArray, entries: list[Axes]) -> tuple[FloatArray, FloatArray]:
-        """Means (m, e) at scaled points X and covariances (m, e, e) between the entries of each point."""
         m, e = len(X), len(entries)
         mean, variance = self._asked(*self._derivatives(X, entries))
         if e == 1:
@@ -202,7 +196,6 @@ class MarkovPosterior:
         return mean.reshape(m, e), self.joint(X, entries).reshape(m, e, m, e)[point, :, point]
 
     def joint(self, X: FloatArray, entries: list[Axes]) -> FloatArray:
-        """Covariances (m e, m e) between all entries at all points, the entries of a point together."""
         check_dense(len(X) * len(entries), 4, "predicted numbers", "ask for fewer points at once")
         return self._covariance(*self._derivatives(X, entries))
 

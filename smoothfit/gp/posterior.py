@@ -43,7 +43,6 @@ class Box:
         return 1
 
     def moments(self, lanes: Lanes, rows: Rows) -> tuple[FloatArray, FloatArray]:
-        """Means and variances (L, 1)."""
         unit, shift = self.units(rows)
         mean, variance = lanes.over_box(*self.scaled(rows))
         return mean * unit + shift, variance * unit**2

@@ -301,17 +301,7 @@ class GaussianProcessResults(Gradients):
     # Showing ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: kernel, observations by name, hyperparameters with intervals, convergence.
-
-        Parameters
-        ----------
-        alpha : float
-            The intervals have level 1 - alpha.
-
-        Returns
-        -------
-        statsmodels.iolib.summary.Summary
-        """
+        """Return a table of the fit: kernel, observations by name, hyperparameters with intervals, convergence."""
         from .summary import process_summary
 
         return process_summary(self, alpha, self._convergence, self._fit.optimum.on_plateau)
@@ -354,17 +344,7 @@ class GaussianProcessResults(Gradients):
         return plot_surface(self, orders, ax, se, style)
 
     def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
-        """Draw standardised residuals over the inputs and over fitted values, their distribution and normal quantiles.
-
-        Parameters
-        ----------
-        ax : sequence of 4 matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        ndarray of matplotlib.axes.Axes
-        """
+        """Draw standardised residuals over inputs and fitted values, their distribution and normal quantiles; `ax` are 4 axes."""
         from ..results.contours import plot_point_diagnostics
 
         return plot_point_diagnostics(self.observations.X, self._resid_standardized, self._fittedvalues, self.inputs, ax)

@@ -49,11 +49,9 @@ class Scores:
     criterion: Criterion
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, p)."""
         return self.criterion.values(theta)
 
     def score(self, theta: FloatArray) -> Scored:
-        """Value and score."""
         try:
             expansion = self.criterion.expand(theta)
         except Singular:
@@ -61,7 +59,6 @@ class Scores:
         return Scored(theta, expansion.value, expansion.gradient)
 
     def curvature(self, at: Scored) -> FloatArray:
-        """Hessian."""
         hessian = self.criterion.expand(at.theta, hessian=True).hessian
         assert hessian is not None
         return hessian

@@ -89,7 +89,6 @@ class Mixture(NamedTuple):
         return np.asarray((scores**2).sum(axis=1))
 
     def log_density(self, points: FloatArray) -> FloatArray:
-        """Log density (N,)."""
         return np.asarray(np.logaddexp.reduce(self.log_parts(points), axis=0))
 
     def points(self, uniform: FloatArray) -> FloatArray:
@@ -138,7 +137,6 @@ class Rounds:
 
     @property
     def effective(self) -> float:
-        """Effective number of points."""
         return float(1 / np.sum(normalised(self.log_weights) ** 2))
 
     @property
@@ -162,7 +160,6 @@ class Rounds:
         refuse_gaps(self.values, self.points, mixture.distances(self.points).min(axis=0))
 
     def nodes(self) -> Nodes:
-        """The points as nodes."""
         total = float(special.logsumexp(self.log_weights)) - np.log(self._first)
         return Nodes(self.points, normalised(self.log_weights), filled(self.values), total)
 

@@ -137,7 +137,6 @@ class Sized:
 
     @property
     def is_linear(self) -> bool:
-        """It is."""
         return True
 
     @property

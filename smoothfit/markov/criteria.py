@@ -253,7 +253,6 @@ class RestrictedLikelihood(Likelihood):
     def left_out(
         self, kernel: Callable[..., Terms], q: FloatArray | float, sigma2: FloatArray, *directions: FloatArray
     ) -> FloatArray:
-        """Nothing."""
         return np.zeros(1)
 
 
@@ -266,7 +265,6 @@ class FullLikelihood(Likelihood):
 
     @property
     def count(self) -> int:
-        """Number of observations."""
         return len(self.rows)
 
     @property
@@ -301,7 +299,6 @@ class PredictionCriterion(Criterion):
 
     @cached_property
     def directions(self) -> FloatArray:
-        """Only q moves."""
         return np.eye(1, 1 + self.rows.n_groups)
 
     @property
@@ -344,5 +341,4 @@ def likelihood_of(method: str) -> type[Likelihood]:
 
 
 def check_method(method: object) -> str:
-    """Return the name of a criterion."""
     return check_choice(method.lower() if isinstance(method, str) else method, "method", (*LIKELIHOODS, *PREDICTION_CRITERIA))

@@ -54,7 +54,6 @@ class Functionals:
 
     @classmethod
     def join(cls, parts: Sequence[Functionals]) -> Functionals:
-        """Concatenate."""
 
         def column(name: str) -> Any:
             return np.concatenate([getattr(part, name) for part in parts])
@@ -65,5 +64,4 @@ class Functionals:
         return cls(points("start"), points("end"), **{name: column(name) for name in COLUMNS})
 
     def take(self, keep: npt.NDArray[np.bool_]) -> Functionals:
-        """Some of them."""
         return Functionals(self.start.take(keep), self.end.take(keep), **{name: getattr(self, name)[keep] for name in COLUMNS})

@@ -93,7 +93,6 @@ class Correlated:
         return ".".join(self.names)
 
     def at(self, rows: npt.NDArray[np.int64]) -> Correlated:
-        """The same of other observations."""
         return replace(self, rows=rows)
 
     def scaled(self, units: FloatArray, noise: FloatArray) -> FloatArray:

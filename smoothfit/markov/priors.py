@@ -189,7 +189,6 @@ class Jump(Polynomial):
         return
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Zero."""
         return Start(np.zeros((self.dim, 0)), np.zeros((self.dim, self.dim)))
 
 
@@ -243,7 +242,6 @@ class IntegratedOrnsteinUhlenbeck(Chain):
 
     @property
     def level(self) -> FloatArray | None:
-        """State (1, 0, ...) of a constant curve of value one, which the start leaves free."""
         return np.asarray(np.eye(self.dim)[0])
 
     def rate(self, values: AnyArray) -> Any:

@@ -138,12 +138,10 @@ class Program:
 
     @property
     def n_effects(self) -> int:
-        """Number of coefficients."""
         return len(self.effects)
 
     @property
     def n_states(self) -> int:
-        """Components of the state."""
         return int(self.H.shape[1])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -436,11 +434,9 @@ class Program:
 
     @property
     def node_of_row(self) -> IntArray:
-        """The node of each row."""
         return np.repeat(np.arange(len(self.step)), np.diff(self.first))
 
     def adjoint(self, values: FloatArray, variance: FloatArray) -> Adjoint:
-        """Adjoint of the filter."""
         if self._at(values) is not self:
             return self._constant.adjoint(values, variance)
         score, information, errors, flat = self._run(_kernels.markov_adjoint, self._arguments(values, variance))

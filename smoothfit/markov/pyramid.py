@@ -96,7 +96,6 @@ class CoarseLikelihood(RestrictedLikelihood):
 
     @property
     def degree(self) -> float:
-        """What the slopes of the determinant sum to."""
         contrasts = sum(len(rows) - self.order for rows in self.level.parts)
         return self.level.scale * (contrasts + float(self.level.merged.sum()))
 
@@ -432,7 +431,6 @@ def _merged(rows: Rows, series: list[Series]) -> Rows:
 
 
 def _part(rows: Rows, part: slice) -> Rows:
-    """Return some of the rows."""
     return replace(
         rows,
         nodes=rows.nodes[:0],

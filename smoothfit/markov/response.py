@@ -113,17 +113,14 @@ class Filtered(Prior):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Those of the parts of the curve."""
         return names_of(self._curve.components)
 
     @property
     def components(self) -> tuple[Prior, ...]:
-        """The priors of which the curve is a sum."""
         return self._curve.components
 
     @property
     def curve(self) -> Prior:
-        """The prior of the curve."""
         return self._curve
 
     @property
@@ -138,7 +135,6 @@ class Filtered(Prior):
 
     @property
     def smoothness(self) -> int:
-        """Of the curve."""
         return self._curve.smoothness
 
     @property
@@ -154,7 +150,6 @@ class Filtered(Prior):
         return (*self._curve.hyperparameters, *times)
 
     def readout(self, deriv: int, x_unit: float = 1.0) -> FloatArray:
-        """Of the curve."""
         return np.append(self._curve.readout(deriv, x_unit), np.zeros(self.late))
 
     def shown(self, name: str, deriv: int, x_unit: float = 1.0) -> FloatArray:
@@ -311,7 +306,6 @@ class Filtered(Prior):
         return Steps(T, Q)
 
     def naming(self, parts: Sequence[int]) -> str:
-        """Outputs of instruments."""
         return " and ".join(f"the response of {self.responses[part - self._curve.dim].name!r}" for part in parts)
 
     def __repr__(self) -> str:

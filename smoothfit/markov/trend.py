@@ -42,7 +42,6 @@ class Trend(Chain):
 
     @property
     def level(self) -> FloatArray | None:
-        """State (1, 0) of a constant curve of value one, which the start leaves free."""
         return np.array([1.0, 0.0])
 
     def intensity(self, values: AnyArray) -> Any:

@@ -30,7 +30,6 @@ HALF = 2**32  # what splits a 64-bit integer in two that are exact as float64
 
 
 def check_unit(unit: str) -> str:
-    """Return a unit of time."""
     return check_choice(unit, "unit", tuple(NANOSECONDS))
 
 

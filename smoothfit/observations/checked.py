@@ -40,7 +40,6 @@ class Places(NamedTuple):
 
     @property
     def are_times(self) -> bool:
-        """Whether x holds times."""
         return self.x.dtype.kind in "Mm"
 
 

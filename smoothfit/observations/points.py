@@ -77,7 +77,6 @@ class PointReadings(NoisyReadings):
         return np.where(self.deriv.any(axis=1), self.deriv.argmax(axis=1), -1)
 
     def merged(self, other: PointReadings) -> PointReadings:
-        """Return the observations of both, which belong to one series."""
         if (self.upper is None, self.mean) != (other.upper is None, other.mean):
             raise DataError(f"name {self.name!r} has observations at points and others over boxes; give them different names")
         return replace(

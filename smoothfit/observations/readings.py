@@ -250,7 +250,6 @@ def check_noise(
 
 
 def check_name(name: object) -> str:
-    """Return the name of observations."""
     if not isinstance(name, str) or not name:
         raise SpecificationError(f"name is {name!r}; pass a string")
     return name

@@ -39,7 +39,6 @@ class BandRows(NamedTuple):
         return int(self.values.shape[1])
 
     def take(self, index: npt.NDArray[np.int64]) -> BandRows:
-        """Return some of the rows."""
         return BandRows(self.values[index], self.first[index])
 
     def scaled(self, factors: FloatArray) -> BandRows:

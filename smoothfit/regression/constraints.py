@@ -132,7 +132,6 @@ class Equals(Constraint):
                 object.__setattr__(self, name, frozen(numbers))
 
     def equalities(self, basis: AnyBasis) -> list[Equalities]:
-        """Linear equations in the coefficients."""
         x = cast(FloatArray, self.x)
         if isinstance(basis, TensorProductBasis) != (x.ndim == 2):
             wanted = "points (n, d)" if isinstance(basis, TensorProductBasis) else "values of x (n,)"
@@ -166,11 +165,9 @@ class Shape(Constraint):
         """The bound."""
 
     def polynomials(self, basis: Basis) -> list[Polynomials]:
-        """Polynomials that are to be nonnegative."""
         return self.bounds.labelled(basis, type(self).__name__)
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none."""
         return self.bounds.limits(deriv, x, domain)
 
 
@@ -221,7 +218,6 @@ class Bounds(Constraint):
         object.__setattr__(self, "on", check_interval(self.on))
 
     def polynomials(self, basis: Basis) -> list[Polynomials]:
-        """Polynomials that are to be nonnegative."""
         return self.labelled(basis)
 
     def labelled(self, basis: Basis, label: str | None = None) -> list[Polynomials]:
@@ -241,7 +237,6 @@ class Bounds(Constraint):
         ]
 
     def limits(self, deriv: int, x: FloatArray, domain: tuple[float, float]) -> FloatArray:
-        """Lower and upper limits (n, 2) of f^(deriv) at x; infinite if there is none."""
         found = super().limits(deriv, x, domain)
         start, end = domain if self.on is None else self.on
         inside = (x >= start) & (x <= end)
@@ -385,7 +380,6 @@ class Unimodal(Constraint):
     on: tuple[float, float] | None = None
 
     def polynomials(self, basis: Basis) -> list[Polynomials]:
-        """Polynomials that are to be nonnegative."""
         lower, upper = self.interval(basis)
         if self.mode is None:
             return []
@@ -440,7 +434,6 @@ def check_interval(on: Any) -> tuple[float, float] | None:
 
 
 def check_constraints(constraints: Any) -> tuple[Constraint, ...]:
-    """Return constraints as a tuple."""
     is_one = isinstance(constraints, Constraint | np.ndarray | str) or not isinstance(constraints, Iterable)
     given = (constraints,) if is_one else tuple(constraints)
     bad = np.array([not isinstance(constraint, Constraint) for constraint in given], dtype=np.bool_)

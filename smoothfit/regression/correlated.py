@@ -107,7 +107,6 @@ class Profile:
         return value - 2 * float(np.log(np.abs(np.diag(triangle))).sum())
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient at one theta."""
         rows = self.at(theta)
         fit = self._at_rest(self.fit(rows))
         system, log_sigma2 = fit.system, fit.log_sigma2

@@ -73,7 +73,6 @@ class Markov(Correlation):
 
     @property
     def is_known(self) -> bool:
-        """Whether the parameter is given."""
         return self.value is not None
 
     @abstractmethod
@@ -153,7 +152,6 @@ class Markov(Correlation):
         return Moving(white, moved, float(np.sum(-2 * rho * slope / free)))
 
     def whitening(self, x: FloatArray) -> Whitening:
-        """W for observations at x (n,)."""
         return self.moving(x).white
 
 

@@ -74,7 +74,6 @@ class Criterion(ABC):
         return np.where(np.isfinite(values), values, np.inf)
 
     def value(self, theta: FloatArray) -> float:
-        """Value at one theta."""
         return float(self.values(theta[None])[0])
 
     @abstractmethod
@@ -218,7 +217,6 @@ class FullLikelihood(RestrictedLikelihood):
 
     @property
     def count(self) -> int:
-        """Number of observations."""
         return self.system.n
 
     @property
@@ -308,5 +306,4 @@ def residual_terms(system: System, solution: Solution, log_sigma2: FloatArray) -
 
 
 def check_method(method: object) -> str:
-    """Return the name of a criterion."""
     return check_choice(method.lower() if isinstance(method, str) else method, "method", METHODS)

@@ -87,7 +87,6 @@ class BandEngine(Sized):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the entries of theta are the logarithms of."""
         P, unknown = self.n_weights, self.rows.unknown
         weight = "lam" if self.relative or not unknown else "tau"
         weights = [weight] if P == 1 else [f"{weight}[{j}]" for j in range(P)]
@@ -107,12 +106,10 @@ class BandEngine(Sized):
 
     @property
     def lower(self) -> FloatArray:
-        """Lower bounds of theta (p,)."""
         return self._bounds[0]
 
     @property
     def upper(self) -> FloatArray:
-        """Upper bounds of theta (p,)."""
         return self._bounds[1]
 
     @cached_property

@@ -110,7 +110,6 @@ class Fit:
 
     @property
     def theta_hat(self) -> FloatArray:
-        """The estimate as theta of the engine (p,)."""
         engine = self.engine
         if isinstance(engine, BandEngine):
             return engine.theta_of(self.estimate)
@@ -213,7 +212,6 @@ class Fit:
 
     @property
     def fittedvalues(self) -> FloatArray:
-        """Fitted values, (n,)."""
         return self.rows.times(self.coef)
 
     @property

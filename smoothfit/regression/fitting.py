@@ -183,7 +183,6 @@ class _TiedToEdf:
     exact_hessian = False
 
     def criterion(self, theta: FloatArray) -> Criterion:
-        """The criterion whose directions are the tangents of those of constant edf at theta."""
         system, U = self.system, self.system.unknown
         log_sigma2 = np.concatenate([theta, np.zeros(system.n_groups - U)])
         log_tau = _tau_of_edf(system, log_sigma2, self.edf)
@@ -192,7 +191,6 @@ class _TiedToEdf:
         return self.likelihood(system, np.concatenate([log_tau, theta]) - theta @ directions, directions)
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates theta (L, p)."""
         return np.array([self.criterion(t).values(t[None])[0] for t in theta])
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
@@ -200,7 +198,6 @@ class _TiedToEdf:
         return self.criterion(theta).gradient(theta)
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
         return differenced(self, theta)
 
 

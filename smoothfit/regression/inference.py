@@ -170,17 +170,7 @@ class Inference(Intervals):
 
     @framed
     def outliers(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Return the rows of `influence` whose studentised residuals are outliers at level alpha, by Bonferroni's bound.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 11)
-        >>> res = sf.SplineRegression(sf.observe(x, np.where(x == 0.5, 1.0, 0.0), sd=0.1), sf.BernsteinBasis(1)).fit()
-        >>> res.outliers()[["x", "loo_resid"]].round(2)
-             x  loo_resid
-        5  0.5        1.0
-        """
+        """Return the rows of `influence` whose studentised residuals are outliers at level alpha, by Bonferroni's bound."""
         level = check_level(alpha) / self.nobs
         df = max(self.df_resid - 1, 1.0) if self.use_t else np.inf
         table = self._influence()

@@ -55,7 +55,6 @@ class Intervals(CurveResults, Integrated):
 
     @property
     def theta_hat(self) -> FloatArray:
-        """The estimates as a theta of the engine, within its bounds."""
         return self._fit.theta_hat
 
     @property
@@ -153,15 +152,6 @@ class Intervals(CurveResults, Integrated):
         """Return intervals of level 1 - alpha of the coefficients: quantiles of their posterior, smoothing and SDs integrated out.
 
         If nothing is integrated (see `get_prediction`) they are Student's t where `use_t`, else normal.
-
-        Examples
-        --------
-        >>> import smoothfit as sf
-        >>> res = sf.SplineRegression(sf.observe([0, 0, 1, 1], [0, 1, 2, 3], sd=0.2), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
-        >>> res.conf_int().round(3)  # -+ 1.96 0.2 / sqrt(2)
-                0      1
-        b0  0.223  0.777
-        b1  2.223  2.777
         """
         frame, (law, _) = super().conf_int(alpha), self._laws_of(self._every_coefficient)
         if law is not None:
@@ -210,17 +200,7 @@ class Intervals(CurveResults, Integrated):
         return Estimate(value, se, self.df_interval, later(self._laws_of, rows).then(ends_of))
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 11)
-        >>> res = sf.SplineRegression(sf.observe(x, 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
-        >>> total = res.integrate(0, 1)
-        >>> round(float(total), 6), round(total.se, 4)  # 0.1 / sqrt(11)
-        (1.0, 0.0302)
-        """
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval."""
         start, end = self._limits_of_integral(lower, upper)
         return self._estimate_of(pack(self.basis.integral(start.coarse, end.coarse, sparse=True)))
 

@@ -28,7 +28,6 @@ class NoiseResults(Inference):
 
     @property
     def scale(self) -> float:
-        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
         return self._fit.scale
 
     @property

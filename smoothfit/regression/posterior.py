@@ -53,7 +53,6 @@ class Banded:
     inverse: FloatArray
 
     def variance(self, rows: BandRows | ProductRows) -> FloatArray:
-        """Diagonal of B C B' for rows B, (n,)."""
         return np.concatenate([self._variance(part) for part in rows.chunks()])
 
     def _variance(self, rows: BandRows) -> FloatArray:
@@ -63,7 +62,6 @@ class Banded:
         return np.asarray(np.sum(solve_transposed(self.R, rows.dense(K).T) ** 2, axis=0))  # sums of squares lose no digits
 
     def times(self, columns: FloatArray) -> FloatArray:
-        """Return C @ columns."""
         return solve_gram(self.R, columns)
 
     def root(self) -> FloatArray:
@@ -79,12 +77,10 @@ class Substituted:
     columns: csr_array
 
     def variance(self, rows: BandRows | ProductRows) -> FloatArray:
-        """Diagonal of B C B' for rows B, (n,)."""
         parts = (pack(csr_array(part.sparse(self.columns.shape[0]) @ self.columns)) for part in rows.chunks())
         return np.concatenate([self.inner.variance(part) for part in parts])
 
     def times(self, columns: FloatArray) -> FloatArray:
-        """Return C @ columns."""
         return np.asarray(self.columns @ self.inner.times(self.columns.T @ columns))
 
     def root(self) -> FloatArray:
@@ -99,11 +95,9 @@ class Factored:
     F: FloatArray
 
     def variance(self, rows: BandRows | ProductRows) -> FloatArray:
-        """Diagonal of B C B' for rows B, (n,)."""
         return np.asarray(np.sum(rows.times(self.F) ** 2, axis=1))
 
     def times(self, columns: FloatArray) -> FloatArray:
-        """Return C @ columns."""
         return np.asarray(self.F @ (self.F.T @ columns))
 
     def root(self) -> FloatArray:

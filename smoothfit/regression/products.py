@@ -32,7 +32,6 @@ class ProductRows(NamedTuple):
 
     @property
     def n(self) -> int:
-        """Number of rows."""
         return len(self.factors[0].first)
 
     @property
@@ -58,11 +57,9 @@ class ProductRows(NamedTuple):
         return np.asarray(np.sum(terms, axis=0), dtype=np.int64)
 
     def take(self, index: IntArray | slice) -> ProductRows:
-        """Return some of the rows."""
         return self._replace(factors=tuple(BandRows(rows.values[index], rows.first[index]) for rows in self.factors))
 
     def scaled(self, factors: FloatArray) -> ProductRows:
-        """Return the rows times factors (n,)."""
         return self._replace(factors=(self.factors[0].scaled(factors), *self.factors[1:]))
 
     def multiplied(self) -> FloatArray:
@@ -70,7 +67,6 @@ class ProductRows(NamedTuple):
         return reduce(lambda a, b: (a[:, :, None] * b[:, None, :]).reshape(len(a), -1), [rows.values for rows in self.factors])
 
     def sparse(self) -> csr_array:
-        """Return the matrix (n, K)."""
         return rows_of(self.multiplied(), self.first[:, None] + self._offsets, int(np.prod(self.shape)))
 
     def band(self) -> BandRows:
@@ -86,17 +82,14 @@ class ProductRows(NamedTuple):
             yield self.take(slice(start, start + size)).band()
 
     def times(self, columns: FloatArray) -> FloatArray:
-        """Return the product with columns (K,) or (K, d)."""
         size = max(1, MOST_ENTRIES // len(self._offsets))
         parts = [np.asarray(self.take(slice(i, i + size)).sparse() @ columns) for i in range(0, self.n, size)]
         return np.concatenate(parts) if parts else np.zeros((0, *columns.shape[1:]))
 
     def dense(self, K: int) -> FloatArray:
-        """Return the matrix (n, K)."""
         return np.asarray(self.sparse().toarray())
 
     def factor(self, rhs: FloatArray, K: int, w: int) -> Factor:
-        """Triangular factor of the rows in a band of width w >= self.width."""
         first, offsets = self.first, self._offsets
         order = np.argsort(first, kind="stable")
         found = Factor(np.zeros((K, w)), np.zeros(K), 0.0)

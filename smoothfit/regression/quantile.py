@@ -170,7 +170,6 @@ class QuantileFit(Fit):
 
     @property
     def level(self) -> float:
-        """The level of the quantile."""
         assert self.loss_parameter is not None
         return self.loss_parameter
 
@@ -193,7 +192,6 @@ class QuantileFit(Fit):
 
     @property
     def n_likelihood(self) -> tuple[int, int]:
-        """Number of parameters and of observations that the likelihood counts."""
         return int(self.edf) + len(self.rows.unknown), len(self.rows)
 
     @property

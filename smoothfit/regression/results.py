@@ -97,17 +97,7 @@ class SplineRegressionResults(NoiseResults):
         return [*(f"b{j}" for j in range(self.basis.n_basis)), *self._fit.rows.extras]
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of the coefficients, of the kind `cov_type`.
-
-        Examples
-        --------
-        >>> import smoothfit as sf
-        >>> res = sf.SplineRegression(sf.observe([0, 0, 1, 1], [0, 1, 2, 3], sd=0.2), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
-        >>> res.cov_params().round(6)  # two observations at each end: 0.2^2 / 2
-              b0    b1
-        b0  0.02  0.00
-        b1  0.00  0.02
-        """
+        """Return the covariance of the coefficients, of the kind `cov_type`."""
         import pandas as pd
 
         root = self._fit.cov.root()
@@ -443,17 +433,7 @@ class SplineRegressionResults(NoiseResults):
         return bootstrap(job, count, rng, check_order(n_jobs, "n_jobs", 1, 1024), bool(progress))
 
     def spline(self) -> Spline:
-        """Return the estimate as a spline, its x counted as the knots are.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 11)
-        >>> res = sf.SplineRegression(sf.observe(x, x**2, sd=0.1), sf.BSplineBasis.uniform(0, 1, 2, degree=2)).fit()
-        >>> s = res.spline()
-        >>> float(s(0.5).round(6)), round(s.integrate(0, 1), 6)
-        (0.25, 0.333333)
-        """
+        """Return the estimate as a spline, its x counted as the knots are."""
         return Spline(self.basis, self._fit.coef[: self.basis.n_basis])  # type: ignore[arg-type]
 
     @property
@@ -467,21 +447,7 @@ class SplineRegressionResults(NoiseResults):
     # Summary ----------------------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: method, smoothing, observations by series, coefficients with intervals, convergence.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 1, 11)
-        >>> res = sf.SplineRegression(sf.observe(x, 1 + 2 * x, sd=0.1), sf.BSplineBasis([0, 0, 1, 1], degree=1)).fit()
-        >>> print(res.summary().tables[2])
-        ======================================================
-                         coef    std err     [0.025     0.975]
-        ------------------------------------------------------
-        b0                  1   0.056408    0.88944     1.1106
-        b1                  3   0.056408     2.8894     3.1106
-        ======================================================
-        """
+        """Return a table of the fit: method, smoothing, observations by series, coefficients with intervals, convergence."""
         from .tables import regression_summary
 
         return regression_summary(self._fit, self, alpha)

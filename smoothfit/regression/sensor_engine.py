@@ -62,12 +62,10 @@ class SensorEngine:
 
     @property
     def relative(self) -> bool:
-        """As of `BandEngine`."""
         return self.at_estimate.relative
 
     @property
     def count(self) -> int:
-        """As of `BandEngine`."""
         return self.at_estimate.count
 
     @property
@@ -77,12 +75,10 @@ class SensorEngine:
 
     @property
     def lower(self) -> FloatArray:
-        """Lower bounds of theta (p,)."""
         return np.concatenate([self.at_estimate.lower, self.sensors.lower])
 
     @property
     def upper(self) -> FloatArray:
-        """Upper bounds of theta (p,)."""
         return np.concatenate([self.at_estimate.upper, self.sensors.upper])
 
     @property
@@ -97,7 +93,6 @@ class SensorEngine:
 
     @property
     def has_slow_prior(self) -> bool:
-        """It has not: the matrices cost little."""
         return False
 
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
@@ -105,7 +100,6 @@ class SensorEngine:
         return self.sensors.log_prior(theta[:, self._split :])
 
     def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """As of `BandEngine`."""
         return self.at_estimate.logs(theta[:, : self._split])
 
     @property
@@ -170,11 +164,9 @@ class SensorEngine:
         return engine.draws(rest[0], _known(functionals, engine))
 
     def leverages(self, theta: FloatArray) -> FloatArray:
-        """As of `BandEngine`."""
         return np.concatenate([engine.leverages(rest) for engine, rest, _ in self._each(theta)])
 
     def stream(self, theta: FloatArray, lag: int | None = None) -> BandStream:
-        """Refused."""
         raise SpecificationError(
             f"{self.sensors.labels[0]} is estimated, which a stream of a SplineRegression does not support; use SmoothingSpline"
         )

@@ -241,12 +241,10 @@ class SensorProfile(Profile):
         return Unscaled(self.sensors, self.rows)
 
     def at(self, theta: FloatArray) -> Rows:
-        """The rows at known scales and lags."""
         assert self.sensors is not None
         return self.sensors.at(self.rows, theta)
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, p); infinite where the rest cannot be estimated."""
         return np.array([self.visit(psi).value for psi in theta])
 
     def visit(self, psi: FloatArray) -> Visited:
@@ -312,7 +310,6 @@ class SensorProfile(Profile):
         return self._value(rows, fit) - self.unscaled.log_det(psi, rows, free_of(fit), fit.log_sigma2)
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient at one psi."""
         assert self.held is not None
         here = self.visit(theta)
         fit = here.at_rest or self._at_rest(self.fit(self.at(theta)))

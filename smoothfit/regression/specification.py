@@ -80,7 +80,6 @@ class Specification:
 
     @property
     def basis(self) -> AnyBasis:
-        """The functions of which coefficients are estimated."""
         return self.rows.basis
 
     @cached_property

@@ -200,19 +200,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error and its interval.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
-        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
-        >>> volume = res.integrate([0, 0], [1, 1])
-        >>> round(float(volume), 6), round(volume.se, 6)  # 0.1 / sqrt(16)
-        (1.5, 0.025)
-        """
+        """Return the integral of f over the box from lower (d,) to upper (d,), with its standard error and its interval."""
         return self._estimate_of(rows_over(self._surface, *self._points_of(lower, upper, "integrate")))
 
     def _points_of(self, lower: Any, upper: Any, method: str) -> list[FloatArray]:
@@ -223,17 +211,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         return [point for point, _ in points]
 
     def difference(self, lower: Any, upper: Any) -> Estimate:
-        """Return f at the point upper (d,) less f at lower (d,), with its standard error and its interval.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> res = sf.SplineRegression(sf.observe(X, X @ [1, 2], sd=0.1), sf.TensorProductBasis(line, line)).fit()
-        >>> round(float(res.difference([0, 0], [1, 1])), 6)
-        3.0
-        """
+        """Return f at the point upper (d,) less f at lower (d,), with its standard error and its interval."""
         start, end = self._points_of(lower, upper, "difference")
         return self._estimate_of(pack(csr_array(self._surface.design(end) - self._surface.design(start))))
 
@@ -299,36 +277,13 @@ class SurfaceRegressionResults(SplineRegressionResults):
         """Draw estimates at points from observations made anew; see `SplineRegressionResults.bootstrap`.
 
         Without ``kind="block"``, for which observations at points have no order.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
-        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
-        >>> draws = res.bootstrap([[0.5, 0.5], [1, 0]], size=99, rng=0)
-        >>> draws.estimate.round(6), draws.draws.shape
-        (array([1.5, 1. ]), (99, 2))
         """
         if kind == "block":
             raise SpecificationError("kind is 'block', which needs ordered observations; at points pass 'residual' or 'wild'")
         return super().bootstrap(x, deriv, size, kind, block, rng, studentize=studentize, n_jobs=n_jobs, progress=progress)
 
     def spline(self) -> TensorSpline:  # type: ignore[override]
-        """Return the estimate as a tensor spline.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
-        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
-        >>> f = res.spline()
-        >>> f.basis.shape, round(f([0.5, 0.5]), 6)
-        ((2, 2), 1.5)
-        """
+        """Return the estimate as a tensor spline."""
         return TensorSpline(self._surface, self._fit.coef)
 
     def _mean_without_data(self) -> TensorSpline:
@@ -337,51 +292,15 @@ class SurfaceRegressionResults(SplineRegressionResults):
     # What a surface has not ---------------------------------------------------------------------------------------------------
 
     def roots(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a surface crosses a value along lines.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
-        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
-        >>> along = np.linspace(0, 1, 5)
-        >>> f = res.predict(np.column_stack([along, along]))
-        >>> float(np.interp(1.5, f, along).round(6))  # where f is 1.5 on the diagonal
-        0.5
-        """
+        """Refused: a surface crosses a value along lines."""
         raise SpecificationError("a surface has no crossings at points; draw its contours (plot), or use predict along a line")
 
     def extrema(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused; `calculus.find_critical_points` searches functions of several variables.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> from scipy.optimize import root
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> obs = sf.observe(X, (X[:, 0] - 0.5) ** 2 + (X[:, 1] - 0.25) ** 2, sd=0.1)
-        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(sf.BernsteinBasis(2), sf.BernsteinBasis(2))).fit()
-        >>> root(res.gradient, [0.3, 0.3]).x.round(6)  # the bottom of the bowl
-        array([0.5 , 0.25])
-        """
+        """Refused; `calculus.find_critical_points` searches functions of several variables."""
         raise SpecificationError("extrema are of one variable; see sf.calculus.find_critical_points for res.spline()")
 
     def zero_test(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused; `wald_test` tests any combinations.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
-        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
-        >>> test = res.wald_test(res.basis.design([[0.5, 0.5]], (1, 0)).toarray())
-        >>> bool(test.pvalue < 0.001)  # the slope along the first variable is not zero
-        True
-        """
+        """Refused; `wald_test` tests any combinations."""
         raise SpecificationError("zero_test is of one variable; test values at points: wald_test(basis.design(X, deriv).toarray())")
 
     # Pictures -----------------------------------------------------------------------------------------------------------------
@@ -434,29 +353,7 @@ class SurfaceRegressionResults(SplineRegressionResults):
         raise SpecificationError("points of several variables have no order, and their residuals no serial correlation")
 
     def plot_diagnostics(self, ax: Any = None) -> npt.NDArray[Any]:
-        """Draw standardised residuals over the variables and over fitted values, their distribution and normal quantiles.
-
-        Parameters
-        ----------
-        ax : sequence of 4 matplotlib.axes.Axes, optional
-            Where to draw; by default a new figure.
-
-        Returns
-        -------
-        ndarray of matplotlib.axes.Axes
-
-        Examples
-        --------
-        >>> import matplotlib.pyplot as plt, numpy as np, smoothfit as sf
-        >>> X = np.stack(np.meshgrid(*[np.linspace(0, 1, 4)] * 2), axis=-1).reshape(-1, 2)
-        >>> line = sf.BSplineBasis([0, 0, 1, 1], degree=1)
-        >>> obs = sf.observe(X, X @ [1, 2], sd=0.1)
-        >>> res = sf.SplineRegression(obs, sf.TensorProductBasis(line, line)).fit()
-        >>> axes = res.plot_diagnostics()
-        >>> len(axes)
-        4
-        >>> plt.close(axes[0].figure)
-        """
+        """Draw standardised residuals over variables and fitted values, their distribution and quantiles; `ax` are 4 axes."""
         from ..results.contours import plot_point_diagnostics
 
         return plot_point_diagnostics(self._readings.X, self._resid_standardized, self._fittedvalues, self.inputs, ax)

@@ -139,7 +139,6 @@ class System:
 
     @property
     def n_penalties(self) -> int:
-        """Number of penalties."""
         return len(self.factors) - self.n_groups
 
     def without(self, penalties: Sequence[int]) -> System:

@@ -71,7 +71,6 @@ class Chain:
 
     @property
     def precisions(self) -> FloatArray:
-        """Diagonal of W'W, (n,)."""
         return self._placed(self.own**2 + np.append(self.before[1:], 0.0) ** 2)
 
     def _placed(self, values: FloatArray) -> FloatArray:
@@ -81,28 +80,23 @@ class Chain:
         return placed
 
     def times(self, values: FloatArray) -> FloatArray:
-        """Return W v."""
         v = values[self.order]
         return self._placed(self.own * v + self.before * np.concatenate([[0.0], v[:-1]]))
 
     def transposed(self, values: FloatArray) -> FloatArray:
-        """Return W'v."""
         v = values[self.order]
         return self._placed(self.own * v + np.append((self.before * v)[1:], 0.0))
 
     def solve(self, values: FloatArray) -> FloatArray:
-        """Return W^-1 v."""
         bands = np.vstack([self.own, np.append(self.before[1:], 0.0)])
         return self._placed(np.asarray(solve_banded((1, 0), bands, values[self.order])))
 
     def rows(self, rows: BandRows, K: int) -> BandRows:
-        """Return W B."""
         ranked = BandRows(rows.values[self.order], rows.first[self.order])
         previous = np.where(self.linked, np.arange(len(self.order)) - 1, np.arange(len(self.order)))
         return self._replaced(_combined(ranked, self.own, np.where(self.linked, self.before, 0.0), previous, K))
 
     def precision_rows(self, rows: BandRows, K: int) -> BandRows:
-        """Return W'W B."""
         white = self.rows(rows, K)
         ranked = BandRows(white.values[self.order], white.first[self.order])
         index = np.arange(len(self.order))
@@ -116,7 +110,6 @@ class Chain:
         return BandRows(rows.values[place], rows.first[place])
 
     def mixes(self, groups: npt.NDArray[Any]) -> bool:
-        """Whether neighbours are of different groups."""
         ranked = groups[self.order]
         return bool((ranked[1:] != ranked[:-1])[self.linked[1:]].any())
 
@@ -142,40 +135,31 @@ class Dense:
 
     @property
     def log_det(self) -> float:
-        """log|C|."""
         return 2 * float(np.log(np.diag(self.L)).sum())
 
     @property
     def variances(self) -> FloatArray:
-        """Diagonal of C."""
         return np.asarray(np.sum(self.L**2, axis=1))
 
     @property
     def precisions(self) -> FloatArray:
-        """Diagonal of the inverse of C."""
         return np.asarray(np.sum(self.times(np.eye(len(self.L))) ** 2, axis=0))
 
     def times(self, values: FloatArray) -> FloatArray:
-        """Return W v."""
         return np.asarray(solve_triangular(self.L, values, lower=True))
 
     def transposed(self, values: FloatArray) -> FloatArray:
-        """Return W'v."""
         return np.asarray(solve_triangular(self.L, values, lower=True, trans="T"))
 
     def solve(self, values: FloatArray) -> FloatArray:
-        """Return W^-1 v."""
         return np.asarray(self.L @ values)
 
     def rows(self, rows: BandRows, K: int) -> BandRows:
-        """Return W B, in all columns."""
         return BandRows(self.times(rows.dense(K)), np.zeros(len(rows.first), dtype=np.int64))
 
     def precision_rows(self, rows: BandRows, K: int) -> BandRows:
-        """Return C^-1 B, in all columns."""
         white = self.rows(rows, K)
         return white._replace(values=self.transposed(white.values))
 
     def mixes(self, groups: npt.NDArray[Any]) -> bool:
-        """Whether errors of different groups are correlated."""
         return bool((self.L != 0)[groups[:, None] != groups].any())

@@ -28,7 +28,6 @@ class CurveDiagnostics(Results):
 
     @property
     def df_interval(self) -> float:
-        """Degrees of freedom of intervals: residual degrees of freedom of the noise estimate; infinite if every SD is known."""
         return self._n_contrasts if self.use_t else np.inf
 
     @property

@@ -93,7 +93,6 @@ class Results(ParameterTests):
 
     @property
     def _resid(self) -> FloatArray:
-        """Residuals."""
         return self._observed - self._fittedvalues
 
     def _labelled(self, values: FloatArray, name: str) -> Any:
@@ -171,7 +170,6 @@ class Results(ParameterTests):
 
     @property
     def df_resid(self) -> float:
-        """Residual degrees of freedom, nobs - edf."""
         return self.nobs - self.edf
 
     @property
@@ -181,7 +179,6 @@ class Results(ParameterTests):
 
     @property
     def _loo_resid(self) -> FloatArray:
-        """Leave-one-out residuals."""
         return self._resid / self._free
 
     @property
@@ -250,7 +247,6 @@ class Results(ParameterTests):
 
     @property
     def _observed(self) -> FloatArray:
-        """The observations."""
         return self.observations.y
 
     @property

@@ -25,7 +25,6 @@ class KeptEstimates(ParameterTests):
     _kept: dict[str, Any]
 
     def cov_params(self) -> pd.DataFrame:
-        """Return the covariance of `params`."""
         cov: pd.DataFrame = self._kept["cov_params"]
         return cov.copy()
 

@@ -29,7 +29,6 @@ class Later(Generic[T_co]):
 
     @property
     def value(self) -> T_co:
-        """The value."""
         find = self._find
         if find is not None:
             self._value = intervals(find)

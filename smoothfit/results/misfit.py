@@ -172,7 +172,6 @@ class PlacesOfPoints(Places):
         return f"{self._X[row, 0]:.6g}"
 
     def at(self, row: int) -> str:
-        """Of one observation."""
         if self._X.shape[1] == 1:
             return super().at(row)
         return f"at X = [{', '.join(f'{x:.6g}' for x in self._X[row])}]"
@@ -182,7 +181,6 @@ class PlacesOfPoints(Places):
         return super().between(first, last) if self._X.shape[1] == 1 else f"in rows {first} to {last}"
 
     def of_shift(self, x: Any) -> str:
-        """Of a jump of f."""
         return f"at x = {x:.6g}"
 
 

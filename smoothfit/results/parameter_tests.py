@@ -64,7 +64,6 @@ class ParameterTests(ABC):
 
     @property
     def _standard_errors(self) -> FloatArray:
-        """Standard errors of `params`."""
         return np.asarray(np.sqrt(np.diag(self.cov_params())))
 
     @property

@@ -150,7 +150,6 @@ class Batch:
 
     @property
     def row_units(self) -> FloatArray:
-        """Unit of each observation."""
         return np.repeat(self.y_unit, self.counts) / np.repeat(self.x_unit, self.counts) ** self.deriv
 
     @cached_property
@@ -170,7 +169,6 @@ class Batch:
         return self._taken(slice(first, last), slice(self.start[first], self.start[last]))
 
     def chosen(self, kept: IntArray) -> Batch:
-        """Return some of the curves."""
         if len(kept) == len(self):
             return self
         is_kept = np.zeros(len(self), np.bool_)
@@ -311,16 +309,13 @@ class SharedLikelihood:
 
     @property
     def count(self) -> int:
-        """Number of contrasts."""
         return len(self.batch.y) - self.order * len(self.batch)
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, 1)."""
         log_det, sse = _kernels.sum_many(self.batch.series, self.order, np.exp(theta[:, 0]), self.threads)
         return np.asarray(newton.deviance(self.count, log_det, sse, self.scale_free))
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient."""
         return self.hessian(theta)[:2]
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:

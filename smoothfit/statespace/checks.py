@@ -24,7 +24,6 @@ HIGHEST_ORDER = 4  # of an integrated Wiener process
 
 
 def checked_prior(prior: Any) -> Prior:
-    """Return a prior."""
     if isinstance(prior, Prior):
         return prior
     hint = f"{prior.__name__}()" if isinstance(prior, type) else "sf.priors.Matern(nu=2.5)"

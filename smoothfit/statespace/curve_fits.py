@@ -239,7 +239,6 @@ class CurveFits:
 
     @property
     def _is_relative(self) -> bool:
-        """Whether the noise is estimated."""
         return self._curves.observations.readings[0].sd is None
 
     @cached_property

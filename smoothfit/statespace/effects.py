@@ -30,7 +30,6 @@ class RegressedPoints(Points):
     has_noise: bool = False
 
     def take(self, index: Any) -> RegressedPoints:
-        """Return some of the points, chosen as entries of an array are."""
         fine = None if self.fine is None else self.fine[index]
         return RegressedPoints(self.coarse[index], fine, self.regressors[index], self.series, self.has_noise)
 

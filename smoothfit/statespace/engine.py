@@ -139,13 +139,11 @@ class StateSpaceEngine(ABC):
 
     @cached_property
     def lower(self) -> FloatArray:
-        """Lower bounds of the search (p,)."""
         lower, upper = self.coordinate_bounds
         return self._relative_to(lower, upper)
 
     @cached_property
     def upper(self) -> FloatArray:
-        """Upper bounds of the search (p,)."""
         lower, upper = self.coordinate_bounds
         return self._relative_to(upper, lower)
 
@@ -278,7 +276,6 @@ class StateSpaceEngine(ABC):
     # Posteriors -----------------------------------------------------------------------------------------------------
 
     def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
         posteriors = [self.at(point) for point in theta]
         asked = posteriors[0].question(functionals)
         return Moments(*(np.array(part) for part in zip(*(one.answer(asked) for one in posteriors), strict=True)))
@@ -297,7 +294,6 @@ class StateSpaceEngine(ABC):
         return draw
 
     def leverages(self, theta: FloatArray) -> FloatArray:
-        """Diagonals (L, n_obs) of the smoother matrix at theta (L, p), in the order of the observations."""
         return np.array([self.at(point).leverage for point in theta])
 
     def stream(self, theta: FloatArray, lag: int | None = None) -> OnlineSpline:

@@ -66,12 +66,10 @@ class Estimated(Parameters):
 
     @property
     def engine(self) -> WienerEngine | MarkovEngine:
-        """The model of the observations, as a function of what is estimated; `theta_hat` are the estimates in its terms."""
         return self.fitted.engine
 
     @property
     def theta_hat(self) -> FloatArray:
-        """The estimates as a theta of the engine, within its bounds."""
         engine: StateSpaceEngine = self.fitted.engine
         return engine.theta_at(self.optimum)
 
@@ -116,16 +114,6 @@ class Estimated(Parameters):
 
         If nothing was integrated (see `hyperparameters`) they are normal on the logarithmic scale, and Student's t of
         coefficients.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> y = np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(15)
-        >>> res = sf.SmoothingSpline(sf.observe(x, y)).fit()
-        >>> interval = res.conf_int().loc["sigma.f"]
-        >>> bool(interval[0] < 0.1 < interval[1])
-        True
         """
         posterior = self.parameter_posterior
         frame = super().conf_int(alpha)
@@ -214,7 +202,6 @@ class Estimated(Parameters):
 
     @property
     def scale(self) -> float:
-        """Variance of the first series with unknown noise SD, for observations of weight 1; 1 if every SD is known."""
         return next((sd**2 for _, sd, estimated in self.noise_sds if estimated), 1.0)
 
     @property

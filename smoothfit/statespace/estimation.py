@@ -72,7 +72,6 @@ class Part(ABC):
 
     @property
     def nobs(self) -> int:
-        """Number of observations."""
         return self.specification.nobs
 
     @property
@@ -111,7 +110,6 @@ class Others(Part):
     smoothing: Smoothing
 
     def full(self, theta: FloatArray) -> FloatArray:
-        """All logarithms."""
         whole = np.zeros(len(self.specification.parameters))
         whole[self.places] = theta
         whole[self.smoothing.place] = self.smoothing.log_size(whole)

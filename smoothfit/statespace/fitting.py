@@ -77,11 +77,9 @@ class Tied:
         return np.concatenate([[log_q], theta]), self.criterion.directions[1:, 1:] @ slopes
 
     def values(self, theta: FloatArray) -> FloatArray:
-        """Values of candidates (L, p)."""
         return self.criterion.values(np.array([self.full(t)[0] for t in theta]))
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient."""
         full, slopes = self.full(theta)
         value, gradient = self.criterion.gradient(full)
         return value, gradient[1:] + gradient[0] * slopes
@@ -93,7 +91,6 @@ class Tied:
         return value, gradient[1:] + gradient[0] * slopes, scale[1:] + scale[0] * slopes
 
     def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian."""
         return differenced(self, theta)
 
 

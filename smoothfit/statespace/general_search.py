@@ -145,7 +145,6 @@ class GeneralCriterion:
             return None
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
-        """Value and gradient."""
         total = self.assemble(self.model.sums(*self.model.split(theta), self.method, slopes=True))
         return float(total[0]), total[1:]
 
@@ -162,7 +161,6 @@ class GeneralCriterion:
 
     @cached_property
     def bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Of theta."""
         return tuple(np.array([getattr(p, name) for p in self.model.parameters]) for name in ("lower", "upper"))  # type: ignore[return-value]
 
     def _rescaled(self, theta: FloatArray, ratio: FloatArray) -> FloatArray:

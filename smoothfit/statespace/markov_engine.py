@@ -61,7 +61,6 @@ class MarkovEngine(StateSpaceEngine):
 
     @cached_property
     def powers(self) -> FloatArray:
-        """As of hyperparameters."""
         return np.array([float(self.specification.power_of(p)) for p in self.specification.parameters])
 
     @property
@@ -87,7 +86,6 @@ class MarkovEngine(StateSpaceEngine):
 
     @property
     def coordinate_bounds(self) -> tuple[FloatArray, FloatArray]:
-        """As of parameters."""
         parameters = self.specification.parameters
         return np.array([p.lower for p in parameters]), np.array([p.upper for p in parameters])
 
@@ -99,11 +97,9 @@ class MarkovEngine(StateSpaceEngine):
 
     @property
     def vanishes(self) -> npt.NDArray[np.bool_]:
-        """As of parameters."""
         return np.array([p.vanishes for p in self.specification.parameters], dtype=bool)
 
     def theta_at(self, optimum: Optimum) -> FloatArray:
-        """The theta (p,) of what a fit found, moved to within the bounds."""
         parameters = self.specification.parameters
         numbers = [float((optimum.variance if p.is_variance else optimum.hyper)[p.index]) for p in parameters]
         is_zero = [p.link == LOG and number == 0 for p, number in zip(parameters, numbers, strict=True)]
@@ -200,12 +196,10 @@ class MarkovEngine(StateSpaceEngine):
         return hyper, variance
 
     def _at(self, theta: FloatArray) -> MarkovPosterior:
-        """The posterior at one theta (p,)."""
         hyper, variance = (part[0] for part in self._numbers(theta[None]))
         return posterior_of(self.specification, hyper, variance)
 
     def moments(self, theta: FloatArray, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (L, n) of functionals at theta (L, p), in the user's units."""
         if not self.specification.unknowns:
             asked = self.at(theta[0]).question(functionals)
             mean, variance = asked.centred(*self._numbers(theta))
@@ -215,7 +209,6 @@ class MarkovEngine(StateSpaceEngine):
         return Moments(*(np.array(part) for part in zip(*answers, strict=True)))
 
     def noise_sds(self, theta: FloatArray, name: str, *, process: bool = True) -> FloatArray:
-        """SDs (L,) of the noise of new observations of a series, of weight one, at theta (L, p), in the user's units."""
         if self.specification.unknowns:
             return super().noise_sds(theta, name, process=process)
         reading = self.specification.observations[name]

@@ -33,7 +33,6 @@ class ObservedPosterior:
 
     @property
     def observations(self) -> Observations:
-        """Those of the specification."""
         return self.specification.observations
 
     def _ask(self, query: Functionals) -> tuple[FloatArray, FloatArray]:

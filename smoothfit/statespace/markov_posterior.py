@@ -178,7 +178,6 @@ class MarkovPosterior(ObservedPosterior):
 
     @property
     def n_diffuse(self) -> int:
-        """Constants that are diffuse."""
         return self.specification.n_diffuse
 
     @property
@@ -275,7 +274,6 @@ class MarkovPosterior(ObservedPosterior):
 
     @property
     def is_periodic(self) -> bool:
-        """Whether f is periodic."""
         return self.specification.period is not None
 
     def spline(self) -> Spline:
@@ -294,11 +292,9 @@ class MarkovPosterior(ObservedPosterior):
 
     @property
     def regressors(self) -> tuple[str, ...]:
-        """Names of the regressors."""
         return self.specification.regressors
 
     def regressor(self, name: str) -> FloatArray:
-        """Values of a regressor for all observations."""
         return self.specification.regressor(name)
 
     @property

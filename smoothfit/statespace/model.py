@@ -485,5 +485,4 @@ class SmoothingSpline:
 
 
 def _is_empty(given: Any) -> bool:
-    """Whether nothing is given."""
     return given is None or (isinstance(given, Sized) and len(given) == 0)

@@ -91,7 +91,6 @@ class WienerOnline(OnlineSpline):
         *,
         regressors: Mapping[str, Any] | None = None,
     ) -> None:
-        """Append observations; see `OnlineSpline.append`."""
         if isinstance(x, float) and isinstance(y, float) and sd is None and weights is None and self._append_one(x, y, name):
             return
         if sd is None and weights is None and is_floats(x) and is_floats(y):
@@ -340,7 +339,6 @@ class WienerOnline(OnlineSpline):
             self._n_counted = self._n
 
     def forget(self) -> None:
-        """Fix all observations so far: none can be smoothed, joined by earlier ones or rolled back; their information stays."""
         self._compact(0)
         self._n_given = self.nobs
 
@@ -352,7 +350,6 @@ class WienerOnline(OnlineSpline):
         return Points(self._x[entry], self._fine[entry])
 
     def moments(self, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (1, n) of derivatives at points, given all observations so far."""
         return self._moments_by(self._settings[:1], functionals)
 
     def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:

@@ -192,16 +192,7 @@ class SmoothingSplineResults(Additive, Forecasting):
         return self.fitted.posterior.spline()
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
-        """Return the integral of f from lower to upper, in units of f times x, with its standard error.
-
-        Examples
-        --------
-        >>> import numpy as np, smoothfit as sf
-        >>> x = np.linspace(0, 6, 15)
-        >>> area = sf.SmoothingSpline(sf.observe(x, np.sin(x), sd=0.01), order=3).fit().integrate(0, np.pi)
-        >>> round(area, 2), round(area.se, 3)  # of a sine from 0 to pi: 2
-        (2.0, 0.011)
-        """
+        """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
         if self.fitted.posterior.is_periodic:
             raise SpecificationError("a periodic spline is not integrated; use predict on a grid")
         return self._between(lower, upper, INTEGRAL)
@@ -436,7 +427,6 @@ class SmoothingSplineResults(Additive, Forecasting):
     # Summary ----------------------------------------------------------------------------------------------------------
 
     def summary(self, alpha: float = 0.05) -> Summary:
-        """Return a table of the fit: method, smoothing, observations by series, parameters with intervals, convergence."""
         from ..results.summary import curve_summary
         from .tables import facts_of, notes_of_fit, parameters_of, readings_of
 

@@ -49,7 +49,6 @@ class SensorPosterior(MarkovPosterior):
 
     @property
     def observations(self) -> Observations:
-        """As they are given."""
         return self.given.observations
 
     # Parameters -------------------------------------------------------------------------------------------------------
@@ -67,7 +66,6 @@ class SensorPosterior(MarkovPosterior):
 
     @property
     def of_sensors(self) -> tuple[str, ...]:
-        """Names of scales, lags and correlations that are estimated."""
         return tuple(unknown.label for unknown in self.given.unknowns)
 
     @property
@@ -105,7 +103,6 @@ class SensorPosterior(MarkovPosterior):
         return (np.array(columns) + np.array(columns).T) / 2
 
     def log_likelihood(self, method: str) -> float:
-        """Log-likelihood of the user's observations, the unknown constants in scaled units."""
         sums = self.given.sums(np.append(self.hyper, self.numbers), self.variance, method)
         return -float(GeneralCriterion(self.given, method).assemble(sums)[0]) / 2 - float(np.log(super()._units).sum())
 
@@ -139,7 +136,6 @@ class SensorPosterior(MarkovPosterior):
 
     @property
     def biased(self) -> tuple[str, ...]:
-        """Series that show something else than the curve: with an unknown bias, scale or lag, or a response time."""
         return tuple(reading.name for reading in self.observations.readings if reading.is_adjusted)
 
     def question(self, functionals: CurveFunctionals) -> Question:
@@ -162,15 +158,12 @@ class SensorPosterior(MarkovPosterior):
 
     @property
     def _units(self) -> FloatArray:
-        """From a scaled row to its observation."""
         return super()._units * self._factors
 
     @property
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each observation measures (n,)."""
         return np.asarray((self._read[0] * super()._units + self._origins) * self._factors)
 
     @property
     def _slopes(self) -> FloatArray:
-        """Posterior mean of the derivative of what each observation measures (n,)."""
         return super()._slopes * self._factors

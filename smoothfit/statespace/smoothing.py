@@ -198,11 +198,9 @@ class _Tied(Smoothing):
     """An intensity q that follows from the variances."""
 
     def log_size(self, theta: FloatArray) -> float:
-        """Of q."""
         return self._tied(theta)[0]
 
     def slopes(self, theta: FloatArray) -> FloatArray:
-        """By the variances."""
         return self._variances(self._tied(theta)[1])
 
     @abstractmethod
@@ -216,7 +214,6 @@ class _Ratio(_Tied):
 
     @cached_property
     def tie(self) -> FixedLam:
-        """With lam scaled."""
         model = self.specification
         unit = model.unit_of(model.observations[model.unknown[0]]) ** 2 if model.unknown else 1.0
         q_unit = model.parameters[self.place].unit
@@ -235,7 +232,6 @@ class _Width(_Tied):
 
     @cached_property
     def density(self) -> Density:
-        """Of the observations."""
         if any(r.upper is not None and not r.mean for r in self.specification.observations.readings):
             raise SpecificationError(
                 "bandwidth given, but integrals and differences of f are observed, which have no window; pass lam= or edf="

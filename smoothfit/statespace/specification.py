@@ -250,7 +250,6 @@ class Specification(Terms):
 
     @cached_property
     def n_diffuse(self) -> int:
-        """Number of diffuse constants."""
         if self.period is not None:
             return 1 + len(self.effects)
         return int(self.processes.start(np.ones(len(self.hyperparameters))).diffuse.shape[1]) + len(self.effects)

@@ -276,7 +276,6 @@ class StructuralOnline(OnlineSpline):
         self.nobs -= n
 
     def forget(self) -> None:
-        """Fix all observations so far; see `OnlineSpline.forget`."""
         self._settle(0)
         self._n_given = self.nobs
 
@@ -288,7 +287,6 @@ class StructuralOnline(OnlineSpline):
         return points.take(np.unique(points.keys, return_index=True)[1])
 
     def moments(self, functionals: CurveFunctionals) -> Moments:
-        """Posterior means and variances (1, n) of functionals, given all observations so far."""
         return Moments(*(part[:1] for part in self._moments_by(self._windows[:1], functionals, 1)))
 
     def _moments_at_nodes(self, functionals: CurveFunctionals) -> Moments:

@@ -53,12 +53,10 @@ class Terms:
 
     @cached_property
     def component_names(self) -> tuple[str, ...]:
-        """Names of the prior's components."""
         return getattr(self.prior, "names", (self.prior.label,))
 
     @property
     def nobs(self) -> int:
-        """Number of observations."""
         return len(self.observations)
 
     def process_row(self, deriv: int, component: str | None = None, name: str | None = None) -> FloatArray:
@@ -169,7 +167,6 @@ class Terms:
         return [None if p.value is None else p.value / self.hyper_unit(p) for p in self.hyperparameters]
 
     def hyper_unit(self, p: Hyperparameter) -> float:
-        """Unit of a hyperparameter."""
         return float(self.scale.x_unit**p.x_power * self._size_units.get(p.name, self.scale.y_unit) ** p.f_power)
 
     @cached_property
@@ -178,12 +175,10 @@ class Terms:
         return {f"{name}.{p.name}": self.coefficient_unit(name) for name, one in self.varying.items() for p in one.hyperparameters}
 
     def coefficient_unit(self, regressor: str) -> float:
-        """Unit of a coefficient."""
         return self.scale.y_unit / self._regressor_units[regressor]
 
     @cached_property
     def effect_units(self) -> FloatArray:
-        """Units of the coefficients."""
         y_unit, x_unit = self.scale.y_unit, self.scale.x_unit
         units = [y_unit / self._regressor_units[name] for name in self._regressors if name not in self.varying]
         return np.array(units + [y_unit * x_unit**change.x_power for change in self._changes])

@@ -107,7 +107,6 @@ class WienerEngine(StateSpaceEngine):
         return lower, upper
 
     def theta_at(self, variances: Variances) -> FloatArray:
-        """The theta (p,) of what a fit found, moved to within the bounds."""
         with np.errstate(divide="ignore"):
             whole = np.log(np.append(variances.q, variances.sigma2[: len(self.rows.unknown)]))
         return self.theta_of(whole)
@@ -171,7 +170,6 @@ class WienerEngine(StateSpaceEngine):
     # Posteriors -------------------------------------------------------------------------------------------------------
 
     def _at(self, theta: FloatArray) -> WienerPosterior:
-        """The posterior at one theta (p,)."""
         whole = self._whole(theta)[0]
         numbers = self._exponentials(whole, theta)
         sigma2 = np.exp(self._log_variances(whole[None])[0])

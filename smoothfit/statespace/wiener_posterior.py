@@ -89,7 +89,6 @@ class WienerPosterior:
 
     @property
     def noise_sds(self) -> list[tuple[str, float, bool]]:
-        """Name, sd and whether it is unknown."""
         scale = self.rows.scale
         return noise_sds(self.observations, self.rows.unknown, self.sigma2, lambda reading: scale.of(reading.deriv))
 
@@ -117,17 +116,14 @@ class WienerPosterior:
 
     @property
     def is_relative(self) -> bool:
-        """Whether a common factor of all variances is unknown."""
         return not self.rows.has_known
 
     def moved(self, step: FloatArray) -> WienerPosterior:
-        """The same at parameters whose logarithms are moved by a step (k,)."""
         sigma2, n_unknown = self.sigma2.copy(), len(self.rows.unknown)
         sigma2[:n_unknown] *= np.exp(2 * step[:n_unknown])
         return replace(self, q=self.q * float(np.exp(step[-1])), sigma2=sigma2)
 
     def log_hessian(self, free: IntArray, method: str) -> FloatArray:
-        """Hessian of -2 log-likelihood by the logarithms of some parameters."""
         directions = np.eye(len(self.logs), 1 + self.rows.n_groups, 1)
         directions *= 2.0  # log sigma2 = 2 log sigma
         directions[-1] = np.eye(1, 1 + self.rows.n_groups)
@@ -151,11 +147,9 @@ class WienerPosterior:
 
     @property
     def log_det_units(self) -> float:
-        """Log determinant of the change of the polynomial's constants to the user's units."""
         return float(np.log(self.rows.scale.units(self.order)).sum())
 
     def log_likelihood(self, method: str) -> float:
-        """Log-likelihood of a method for the user's observations, the polynomials in scaled units."""
         likelihood = likelihood_of(method)(self.rows, self.order)
         units = np.log(self.rows.scale.units(self.order))
         of_readings = float(np.bincount(self.rows.deriv, minlength=self.order) @ units)
@@ -179,7 +173,6 @@ class WienerPosterior:
         return (IntegratedWiener.label,)
 
     def component_smoothness(self, component: str) -> int:
-        """How many derivatives a part of the curve has."""
         return self.highest_derivative
 
     def question(self, functionals: CurveFunctionals) -> CurveFunctionals:
@@ -191,7 +184,6 @@ class WienerPosterior:
         return functionals
 
     def answer(self, asked: CurveFunctionals) -> tuple[FloatArray, FloatArray]:
-        """Posterior means and variances of functionals (n,), in the user's units."""
         mean, variance = self.centred(asked)
         origin = self.rows.scale.y_origin
         if asked.kind == INTEGRAL:
@@ -201,7 +193,6 @@ class WienerPosterior:
         return mean + np.where(is_level, origin, 0.0), variance
 
     def centred(self, asked: CurveFunctionals) -> tuple[FloatArray, FloatArray]:
-        """The same of f less its origin, with all digits of differences between parameters."""
         if asked.kind == INTEGRAL:
             return self._integrals(asked)
         if asked.kind != VALUE:
@@ -224,7 +215,6 @@ class WienerPosterior:
         return found[0] * unit, found[1] * unit**2
 
     def draws(self, asked: CurveFunctionals) -> Callable[[np.random.Generator, int], FloatArray]:
-        """What draws functionals about their means, in the user's units: rng, size -> (size, n)."""
         if asked.kind != VALUE:
             return self.general.draws(self.general.question(asked))
         derivs = np.array(asked.derivs)
@@ -244,11 +234,9 @@ class WienerPosterior:
         return Pieces(self.rows.points, self.rows.gaps, self.rows.scale, self.smoothed[:, : self.order], higher)
 
     def rough_mean(self, x: Points, deriv: int) -> FloatArray:
-        """Derivatives of the mean of an order that the curve has not."""
         return self._pieces.mean(x, deriv)
 
     def spline(self) -> Spline:
-        """The posterior mean as an exact spline."""
         rows = self.rows
         multiplicity = np.ones(len(rows.nodes), dtype=np.int64)
         np.maximum.at(multiplicity, rows.node_of_row, rows.deriv.astype(np.int64) + 1)
@@ -289,19 +277,16 @@ class WienerPosterior:
 
     @property
     def fitted(self) -> FloatArray:
-        """Posterior mean of what each observation measures (n,), in the units of the observations."""
         scale = self.rows.scale
         origins = np.where(np.arange(self.order) == 0, scale.y_origin, 0.0)
         return self._at_rows(self.smoothed[:, : self.order] * scale.units(self.order) + origins)
 
     @property
     def fitted_variance(self) -> FloatArray:
-        """Its posterior variance (n,)."""
         return self._at_rows(state_variances(self.order, self.smoothed)) * self._units**2
 
     @property
     def noise_variance(self) -> FloatArray:
-        """Noise variance of each observation (n,), in its squared units."""
         rows = self.rows
         return rows.in_given_order(self._noise_ratio * rows.scale.units(self.order)[rows.deriv] ** 2)
 
@@ -311,13 +296,11 @@ class WienerPosterior:
 
     @property
     def leverage(self) -> FloatArray:
-        """Diagonal (n,) of the smoother matrix, in the order of the observations."""
         variance = self._at_rows(state_variances(self.order, self.smoothed))
         return variance / self.rows.in_given_order(self._noise_ratio)
 
     @cached_property
     def edf(self) -> float:
-        """Trace of the smoother matrix."""
         return float(np.nansum(self.leverage))
 
     @cached_property
@@ -335,13 +318,11 @@ class WienerPosterior:
 
     @property
     def resid_standardized(self) -> FloatArray:
-        """Residuals divided by their standard deviations, u / sqrt(D), (n,)."""
         with np.errstate(invalid="ignore"):
             return self.rows.in_given_order(self._shocks.u / np.sqrt(self._shocks.D))
 
     @property
     def innovations(self) -> FloatArray:
-        """Standardised one-step-ahead prediction errors (n,)."""
         return self.rows.in_given_order(innovations(self.rows, self.order, self.q, self.sigma2))
 
     def errors(self, stretches: list[slice]) -> Errors:
@@ -377,13 +358,11 @@ class WienerPosterior:
         return self._at_rows(np.column_stack([scaled, np.full(len(scaled), np.nan)]))
 
     def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Scores and information of columns (n, k), by their innovations."""
         z = self.innovations
         others = [replace(self, rows=replace(self.rows, y=column)).innovations for column in (columns / self._units[:, None]).T]
         return scores_of(z, np.column_stack(others))
 
     def changes(self) -> list[Change]:
-        """Estimates of level shifts and slope breaks at the nodes."""
         rows, found = self.rows, self._shocks
         x = self.observations.abscissa.restore(rows.nodes)
         changes = []
@@ -395,7 +374,6 @@ class WienerPosterior:
         return changes
 
     def online(self, lag: int, df: float, described: str, nodes: Nodes | None = None) -> WienerOnline:
-        """A curve that goes on with new observations; `df` and the model as `described` are what it shows."""
         rows, kinds = self.rows, {}
         for reading in self.observations.readings:
             origin = rows.scale.y_origin if reading.deriv == 0 else 0.0
@@ -407,7 +385,6 @@ class WienerPosterior:
     # For the summary ------------------------------------------------------------------------------------------------
 
     def title(self, described: str) -> str:
-        """The addition to the title for a model described so: none."""
         return ""
 
     @property
