@@ -26,6 +26,7 @@ from .fast import FastPoleError
 from .likelihood import StateSpace
 from .methods.base import Problem
 from .methods.kalman import find, fixed_coefficients
+from .sample import Sample
 from .scoring import Search
 from .shifts import UNMOVED, shifted
 from .start import starts
@@ -39,6 +40,7 @@ CUT = 8.0  # fall of the log likelihood beyond which a delay plays no part
 UNSURE = 0.002  # of the probability: what an interval of delays may be off by
 MOST_FITS = 100  # of a profile
 MOST_NAMED = 4  # delays in a warning
+BEFORE = "prepend rows with the inputs of the time before and missing outputs (NaN)"
 RESOLVED = 1e-4  # of a standard error, or of a step where it is smaller: how far the minimum is followed
 
 
@@ -89,7 +91,7 @@ def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_
         No search converges at any delay.
     """
     sample = problem.sample
-    h, upper = sample.gap, LONGEST * sample.longest if upper is None else upper
+    h, upper = sample.gap, _longest(sample, lower, upper)
     if sample.step is None:
         grid = np.linspace(lower, upper, MOST + 1)
     else:
@@ -100,10 +102,11 @@ def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_
     profile = Profile(problem, upper, sum_of_squares)
     best, point = _on_grid(profile, grid)
     if best == len(grid) - 1:
-        raise IdentificationError(
-            f"the likelihood is largest at the longest delay that was tried, {grid[-1]:g}: pass a range with a longer one, such as "
-            f"delay=({lower:g}, {2 * grid[-1]:g}), of less than the record ({sample.longest:g})"
-        )
+        way = f"to look at longer ones, {BEFORE}"
+        if 2 * grid[-1] <= _last_change(sample) + lower:
+            longer = f"delay=({lower:g}, {2 * grid[-1]:g}), of less than the record ({sample.longest:g})"
+            way = f"pass a range with a longer one, such as {longer}"
+        raise IdentificationError(f"the likelihood is largest at the longest delay that was tried, {grid[-1]:g}: {way}")
     value, width = float(grid[best]), float(np.diff(grid).max())
     if point.is_exact:
         return Delay(value, 0.0, DelayLaw(np.array([value]), np.zeros(1)), np.zeros(len(point.theta)))
@@ -121,6 +124,35 @@ def estimated_delay(problem: Problem, lower: float, upper: float | None, *, sum_
     # Where the law has been computed since then, it does not matter what failed at first.
     elsewhere = {d: error for d, error in profile.failed.items() if not delay.law.at[0] <= d <= delay.law.at[-1]}
     return replace(delay, doubt=delay.doubt or _doubt({**elsewhere, **again.failed}))
+
+
+def _longest(sample: Sample, lower: float, upper: float | None) -> float:
+    """The longest delay that is looked at: `upper`, or else a fifth of the longest run, if the shortest then has an effect.
+
+    Inputs before a run are unknown, so that all delays are compared from the longest one after its start on. If no input changes
+    there, as after a single step early in the run, short delays have no effect, and the likelihood is that without the input.
+    """
+    most = _last_change(sample) + lower
+    if not most > lower:
+        raise IdentificationError(f"no input changes after the second row of its run, so that no delay can be estimated: {BEFORE}")
+    if upper is None:
+        return min(LONGEST * sample.longest, most)
+    if upper > most:
+        raise IdentificationError(
+            f"delay reaches to {upper:g}, and delays are compared on observations that are later than that in their run, by which "
+            f"no input changes any more: pass at most delay=({lower:g}, {most:g}), or {BEFORE}"
+        )
+    return upper
+
+
+def _last_change(sample: Sample) -> float:
+    """How long after the start of its run an input is last about to change; zero if none changes."""
+    last = 0.0
+    for s in sample.slices():
+        changes = np.flatnonzero(np.diff(sample.u[s], axis=0).any(axis=1))
+        if len(changes):
+            last = max(last, float(sample.t[s][changes[-1]] - sample.t[s][0]))
+    return last
 
 
 class Profile:

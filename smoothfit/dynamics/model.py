@@ -71,8 +71,9 @@ class DerivativeRegression:
         only); a negative number for rows later, u.F1, ..., of inputs that are anticipated; a pair for the first and the last lag.
         ``lags=(-1, -1)`` is for inputs recorded a row late. Rows for which an input is not recorded at some lag are left out.
     delay : float, "estimate", or pair of floats
-        Inputs act this much later, in the unit of t. "estimate": a delay between zero and a fifth of the longest run is estimated;
-        a pair is its limits. For "kalman" and "output_error". A warning names delays at which no search converges.
+        Inputs act this much later, in the unit of t. "estimate": a delay between zero and a fifth of the longest run is estimated,
+        or less if no input changes later than that; a pair is its limits. For "kalman" and "output_error". A warning names delays
+        at which no search converges.
     intersample : {"zoh", "foh"}
         How inputs go on between samples: held, or linear.
     groups : array_like, shape (n,), optional

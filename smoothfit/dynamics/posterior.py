@@ -152,18 +152,23 @@ class EquationPosterior(NodePosterior):
     found: Nodes
     share: float = 1.0
 
+    @property
+    def units(self) -> FloatArray:
+        """Units of theta (p,) that go with those of time: the bounds of coefficients, and one for logarithms."""
+        return np.where(self.engine.is_size, 1.0, self.engine.upper)
+
     @cached_property
     def few(self) -> HyperparameterPosterior:
         """Nodes for curves and forecasts."""
         nodes = self.nodes
         if is_on_a_lattice(self.engine):
             return nodes
-        return nodes.take(*resampled(nodes.theta, nodes.weights, int(np.ceil(self.share * MOST_SAMPLED))))
+        return nodes.take(*resampled(nodes.theta / self.units, nodes.weights, int(np.ceil(self.share * MOST_SAMPLED))))
 
     @cached_property
     def fine(self) -> HyperparameterPosterior:
         """Nodes for quantiles of what is not linear: many that are interpolated, of a lattice."""
-        return refined(self.engine, self.nodes) if is_on_a_lattice(self.engine) else self.nodes
+        return refined(self.engine, self.nodes, self.units) if is_on_a_lattice(self.engine) else self.nodes
 
     def _at_fine(self, values: FloatArray) -> FloatArray:
         """Values (L, ...) at the nodes taken to the fine ones."""

@@ -195,8 +195,7 @@ def weighted_nodes(engine: Likelihood, start: FloatArray, units: FloatArray | No
 
 def _all_nodes(engine: Likelihood, start: FloatArray, units: FloatArray) -> Nodes:
     """Nodes of the posterior density of theta."""
-    of = density_of(engine, start)
-    density = Density(lambda u: of.function(u * units), of.lower / units, of.upper / units, lambda u: of.highest(u * units))
+    density = density_of(engine, start).in_units(units)
     found = (lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density, start / units)
     return found._replace(theta=found.theta * units, log_integral=found.log_integral + float(np.log(units).sum()))
 

@@ -66,6 +66,11 @@ class Density:
         value[np.isposinf(value)] = np.nan
         return value
 
+    def in_units(self, units: FloatArray) -> Density:
+        """The density of points in other units (p,), up to a constant."""
+        function, highest = (lambda u: self.function(u * units)), (lambda u: self.highest(u * units))
+        return Density(function, self.lower / units, self.upper / units, highest)
+
 
 class Nodes(NamedTuple):
     """Points that represent a density.

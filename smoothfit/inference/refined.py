@@ -34,14 +34,18 @@ MOST_KNOWN = 2500  # points of an interpolant, which costs their third power: ha
 A_TERM = 2  # nodes for each term of a quadratic polynomial, at least
 
 
-def refined(engine: Likelihood, posterior: HyperparameterPosterior) -> HyperparameterPosterior:
-    """The posterior at many nodes; itself if it has few, or given ones."""
+def refined(engine: Likelihood, posterior: HyperparameterPosterior, units: FloatArray | None = None) -> HyperparameterPosterior:
+    """The posterior at many nodes; itself if it has few, or given ones.
+
+    `units` (p,) are those of coordinates that are no logarithms: the points lie along axes of a covariance in these units.
+    """
     found, p = posterior.found, posterior.theta.shape[1]
     if found is None or len(posterior.theta) < A_TERM * (p + 1) * (p + 2) / 2:
         return posterior
-    density = density_of(engine, found.theta[np.argmax(found.log_density)])
-    theta, weights = many(density, found)
-    fine = replace(posterior, theta=frozen(theta), weights=frozen(weights), found=None)
+    units = np.ones(p) if units is None else units
+    density = density_of(engine, found.theta[np.argmax(found.log_density)]).in_units(units)
+    theta, weights = many(density, found._replace(theta=found.theta / units))
+    fine = replace(posterior, theta=frozen(theta * units), weights=frozen(weights), found=None)
     return replace(fine, scale2=frozen(carried(posterior, fine, posterior.scale2[:, None], np.ones(1, np.bool_))[:, 0]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any
 
 from .._formulas import called, expression, sides
@@ -20,6 +21,7 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 Order = int | tuple[str, ...]  # of a derivative: its number, or the variables by which it is
 TENSOR = "te"
 FIT_OPTIONS = ("method", "lam", "edf", "cov_type", "cov_kwds", "rescale", "loss", "parameter")
+SMOOTH = re.compile(r"\bs\((\w+)[^()]*\)")  # a smooth term of generalised additive models
 FORM = 'pass one like "y + D(dy) ~ bsp(x, df=12)"'
 
 
@@ -99,6 +101,8 @@ def _hint(tree: ast.expr) -> str:
     """Where what is written instead of a basis belongs."""
     if called(tree) == "s":
         return '; for smoothing splines use sf.SmoothingSpline.from_formula("y ~ s(x)", data)'
+    if isinstance(tree, ast.Name):
+        return f"; for example bsp({tree.id}, df=8)"
     if called(tree) in TRANSFORMS:
         return "; x is the plain name of a column: rename or compute it in the data frame"
     return ""
@@ -107,11 +111,12 @@ def _hint(tree: ast.expr) -> str:
 def _basis(tree: ast.expr, text: str, data: Any) -> tuple[str, Basis]:
     """One transform of one column."""
     if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        additive = "y ~ " + SMOOTH.sub(r"bsp(\1, df=8)", text)
         raise SpecificationError(
             f"{text!r} is not a basis but a sum of terms; a SplineRegression has one basis, of one column, or for a surface "
             "te(bsp(x), bsp(z)). For a smooth curve plus linear regressors use "
             'sf.SmoothingSpline.from_formula("y ~ s(x) + g", data), for several terms the transforms in a formula of statsmodels, '
-            f"smf.ols({'y ~ ' + text!r}, data)"
+            f"smf.ols({additive!r}, data)"
         )
     if called(tree) not in TRANSFORMS or not isinstance(tree, ast.Call) or not tree.args or not isinstance(tree.args[0], ast.Name):
         raise SpecificationError(

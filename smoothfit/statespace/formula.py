@@ -14,11 +14,15 @@ from .._formulas import called, expression, sides, summands
 from .._frames import absent_column
 from .._validation import FloatArray, to_floats
 from ..basis.transforms import TRANSFORMS
-from ..errors import SpecificationError
+from ..errors import DataError, SpecificationError
 from .effects import Intervention, Level, Pulse, Slope
 
 OPTIONS: dict[str, tuple[type, ...]] = {"order": (int,), "unit": (str,), "period": (int, float)}
 CHANGES: dict[str, type[Intervention]] = {"Pulse": Pulse, "Level": Level, "Slope": Slope}
+FOREIGN = {  # options of smooth terms of generalised additive models
+    "by": "; for a curve of each group use sf.fit_curves(data, by=...)",
+    "k": "; there is a knot at every x, and fit(edf=) fixes the smoothing",
+}
 EXAMPLE = '"altitude + D(climb) ~ s(time_s, order=3)"'
 
 
@@ -69,7 +73,7 @@ class SplineFormula:
             term = (smooth or terms)[-1]
             raise SpecificationError(
                 f"formula is {formula!r}; right of ~ stands one smooth term s(x), x a column, and not {ast.unparse(term)!r}"
-                f"{'; bases are for sf.SplineRegression.from_formula' if called(term) in TRANSFORMS else ''}"
+                f"{_elsewhere(term, is_one_of_several=len(smooth) > 1)}"
             )
         x, options = _smooth(smooth[0], formula)
         regressors: list[str] = []
@@ -89,6 +93,15 @@ class SplineFormula:
             if regressors.count(name) > 1 or name in readings or name == x:
                 raise SpecificationError(f"formula is {formula!r}, in which {name!r} stands twice; copy it to another column")
         return cls(x, readings, options, tuple(regressors), tuple(interventions))
+
+
+def _elsewhere(term: ast.expr, *, is_one_of_several: bool) -> str:
+    """What fits a term that is none of a smoothing spline's."""
+    if is_one_of_several:
+        return "; for a sum of smooth terms use those of statsmodels' formulas, smf.ols('y ~ bsp(x, df=8) + bsp(z, df=8)', data)"
+    if called(term) == "te":
+        return '; for a surface use sf.SplineRegression.from_formula("y ~ te(bsp(x, df=8), bsp(z, df=8))", data, penalty)'
+    return "; bases are for sf.SplineRegression.from_formula" if called(term) in TRANSFORMS else ""
 
 
 def _change(term: ast.expr, formula: str) -> Intervention:
@@ -172,7 +185,7 @@ def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
         if keyword.arg not in OPTIONS or type(value) not in OPTIONS[keyword.arg]:
             raise SpecificationError(
                 f"formula is {formula!r}, where s() has {ast.unparse(keyword)!r}; its options are order=, an integer, "
-                "unit=, a string, and period=, a number"
+                f"unit=, a string, and period=, a number{FOREIGN.get(keyword.arg or '', '')}"
             )
         options[keyword.arg] = value
     return name, options
@@ -188,6 +201,13 @@ def regressor_columns(formula: SplineFormula, data: Any) -> dict[str, FloatArray
     for regressor in formula.regressors:
         if regressor not in frame.columns:
             raise absent_column(regressor, frame.columns)
-        values, _ = to_floats(frame.get_column(regressor).to_native(), regressor)
+        column = frame.get_column(regressor)
+        if column.dtype in (nw.String, nw.Categorical, nw.Enum):
+            raise DataError(
+                f"{regressor} contains strings, and a regressor consists of numbers: make columns of zeros and ones, "
+                f"pandas.get_dummies(data, columns=[{regressor!r}], drop_first=True, dtype=float), or fit a curve to each group, "
+                f"sf.fit_curves(data, by={regressor!r}, ...)"
+            )
+        values, _ = to_floats(column.to_native(), regressor)
         columns[regressor] = np.concatenate([values[kept[name]] * (deriv == 0) for name, deriv in formula.readings.items()])
     return columns

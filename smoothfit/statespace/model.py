@@ -19,7 +19,7 @@ from ..markov.kernels import require_identified
 from ..markov.priors import IntegratedWiener
 from ..markov.process import Prior
 from ..markov.rows import Rows
-from ..observations import Observations
+from ..observations import Observations, PointObservations
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
 from .checks import HIGHEST_ORDER, check_derivatives, check_rounded, warn_of_seasons
@@ -131,10 +131,12 @@ class SmoothingSpline:
         covariances: Mapping[tuple[str, ...], Any] | None = None,
         varying: Mapping[str, Prior] | None = None,
     ):
-        if not isinstance(observations, Observations):
-            raise SpecificationError(
-                f"observations is {type(observations).__name__}; wrap the data: SmoothingSpline(sf.observe(x, y))"
-            )
+        given: Any = observations
+        if not isinstance(given, Observations):
+            way = "wrap the data: SmoothingSpline(sf.observe(x, y))"
+            if isinstance(given, PointObservations):
+                way = "of several inputs use SplineRegression with a TensorProductBasis, or GaussianProcess"
+            raise SpecificationError(f"observations is {type(given).__name__}; {way}")
         observations, joint = with_covariances(observations, covariances or {})
         regressors = regressor_table(regressors)
         self.observations = observations

@@ -23,11 +23,16 @@ if TYPE_CHECKING:
 def plot_some(curves: Mapping[Any, CurveResults], deriv: int, alpha: float, ax: Any) -> npt.NDArray[Any]:
     """Draw curves in panels of their own, with the same vertical limits."""
     axes = panels(ax, len(curves), PANELS_ACROSS, (3, 2.4), sharex=True)
-    for (label, results), one in zip(curves.items(), axes, strict=True):
+    for i, (label, results) in enumerate(curves.items()):
+        one = axes[i]
         results.plot(deriv, one, alpha)
         one.get_legend().remove()
-        one.set_title(str(label), fontsize="medium")
+        one.set_title(", ".join(map(str, label)) if isinstance(label, tuple) else str(label), fontsize="medium")
+        x_label = one.get_xlabel()
         one.label_outer()
+        if ax is None and i + PANELS_ACROSS >= len(axes):  # nothing is below, in an incomplete row either
+            one.set_xlabel(x_label)
+            one.tick_params(labelbottom=True)
     low, high = np.transpose([data_limits(one) for one in axes])
     for one in axes:
         one.set_ylim(low.min(), high.max())

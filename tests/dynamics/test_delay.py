@@ -236,3 +236,33 @@ def test_what_estimates_no_delay_is_named():
         sf.DerivativeRegression(y, t, u, delay="estimate").fit("arx")
     with pytest.raises(IdentificationError, match=r"largest at the longest delay that was tried, 5: .* delay=\(0, 10\)"):
         sf.DerivativeRegression(y, t, u, delay=(0.0, 5.0)).fit("output_error")
+
+
+def step_test(before):
+    """A plant of first order at rest, whose input steps to one `before` the end of its rest, and acts 6 later."""
+    t = np.arange(150.0)
+    late = t - (before + 6.0)
+    y = 20.0 + np.where(late > 0, 1 - np.exp(-late / 20.0), 0.0)
+    return y + 0.01 * np.random.default_rng(2).standard_normal(150), t, (t >= before) * 1.0
+
+
+def test_a_step_early_in_the_run_limits_the_delays():
+    """With delays up to a fifth of the run, 30, observations began after the step, and a delay of 30 was estimated for 6."""
+    y, t, u = step_test(15.0)
+    found = sf.DerivativeRegression(y, t, u, delay="estimate").fit("output_error")
+    low, high = found.delay.conf_int()
+    assert low < 6.0 < high < low + 1.0
+    with pytest.raises(IdentificationError, match=r"no input changes any more: pass at most delay=\(0, 14\), or prepend rows"):
+        sf.DerivativeRegression(y, t, u, delay=(0.0, 20.0)).fit("output_error")
+
+
+def test_rows_before_the_record_allow_longer_delays():
+    y, t, u = step_test(3.0)
+    with pytest.raises(IdentificationError, match="longest delay that was tried, 2: to look at longer ones, prepend"):
+        sf.DerivativeRegression(y, t, u, delay="estimate").fit("output_error")
+    with pytest.raises(IdentificationError, match=r"no input changes after the second row of its run.*prepend rows"):
+        sf.DerivativeRegression(y[3:], t[3:], u[3:], delay="estimate", intercept=False).fit("output_error")
+    early = np.arange(-20.0, 0.0)
+    y, t, u = np.append(np.full(20, np.nan), y), np.append(early, t), np.append(np.zeros(20), u)
+    low, high = sf.DerivativeRegression(y, t, u, delay=(0.0, 20.0)).fit("output_error").delay.conf_int()
+    assert low < 6.0 < high < low + 1.0

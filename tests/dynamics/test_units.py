@@ -43,12 +43,16 @@ def test_units_do_not_matter(method):
 def test_intervals_of_short_samples_do_not_depend_on_units():
     """A lattice of coefficients in their unit: in seconds a decade is far from one, and steps of one left the density out."""
     t, u, y = (column[::5] for column in sample(1))
-    plain = sf.DerivativeRegression(y, t, u).fit().conf_int().to_numpy()
-    for time in (1e-8, 1e8):
-        other = sf.DerivativeRegression(y, time * t, u).fit().conf_int().to_numpy()
-        back = time ** np.array([1, 1, 1, 1, 0])[:, None]
-        width = np.ptp(plain, axis=1)[:, None]
-        np.testing.assert_allclose((other * back - plain) / width, 0, atol=0.01)
+    ends = []
+    for time in (1.0, 1e-8, 1e8):
+        res = sf.DerivativeRegression(y, time * t, u).fit()
+        coefficients = res.conf_int().to_numpy() * time ** np.array([1, 1, 1, 1, 0])[:, None]
+        others = [res.time_constant().conf_int() / np.array(time), res.gain()[["lower", "upper"]].to_numpy()[0]]
+        predicted = res.get_prediction(time * t[5:7] + time / 10).conf_int()
+        ends.append(np.vstack([coefficients, *others, predicted]))
+    half = np.ptp(ends[0], axis=1)[:, None] / 2
+    for other in ends[1:]:
+        np.testing.assert_allclose((other - ends[0]) / half, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m not in ("arx", "difference")])

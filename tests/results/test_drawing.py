@@ -106,6 +106,7 @@ def test_many_curves_and_their_population():
     axes = fits.plot()
     assert [ax.get_title() for ax in axes] == list(fits.ids)
     assert len({ax.get_ylim() for ax in axes}) == 1
+    assert [bool(ax.get_xlabel()) for ax in axes] == [False, False, True, True, True, True]  # two of six are in the second row
     assert len(fits.plot(["curve 2"], deriv=1)) == 1
     fan = fits.plot_fan(levels=[0.5])
     at, median = fan.get_lines()[0].get_data()

@@ -51,10 +51,12 @@ def test_times_and_options(flight):
         ("y ~ s(x) + w + w", "stands twice"),
         ("y ~ s(x) + y", "stands twice"),
         ("y ~ s(x) + Level(x)", "not an intervention"),
-        ("y ~ s(x) + s(z)", "one smooth term"),
+        ("y ~ s(x) + s(z)", r"one smooth term.*smf\.ols\('y ~ bsp"),
+        ("y ~ te(x, z)", r"one smooth term.*SplineRegression\.from_formula"),
         ("y ~ x", "and not 'x'"),
         ("y ~ s(x, 3)", "stands s"),
         ("y ~ s(x, degree=3)", "its options are order="),
+        ("y ~ s(x, by=g)", r"its options are order=.*sf\.fit_curves\(data, by="),
         ("y ~ s(x, order=2.0)", "its options are order="),
         ("log(y) ~ s(x)", r"'log\(y\)' is not valid"),
         ("D(y, k) ~ s(x)", "is not valid"),
@@ -64,6 +66,18 @@ def test_times_and_options(flight):
 def test_what_formulas_cannot_say(formula, words, flight):
     with pytest.raises(SpecificationError, match=words):
         sf.SmoothingSpline.from_formula(formula, flight)
+
+
+def test_several_inputs_name_the_models_of_surfaces():
+    with pytest.raises(SpecificationError, match="of several inputs use SplineRegression with a TensorProductBasis, or Gaussian"):
+        sf.SmoothingSpline(sf.observe([[0.0, 1.0], [1.0, 0.0]], [1.0, 2.0]))
+
+
+def test_groups_are_no_regressor():
+    data = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [1.0, 2.0, 2.5], "g": ["a", "b", "a"]})
+    for column in (data["g"], data["g"].astype("category")):
+        with pytest.raises(DataError, match=r"g contains strings.*get_dummies\(data, columns=\['g'\].*fit_curves\(data, by='g'"):
+            sf.SmoothingSpline.from_formula("y ~ s(x) + g", data.assign(g=column))
 
 
 def test_columns_must_exist(flight):
