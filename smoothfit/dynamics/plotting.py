@@ -41,6 +41,9 @@ def plot_fit(results: Smoothed, alpha: float, ax: Any) -> npt.NDArray[Any]:
         one.margins(x=0)
         format_times(one, sample.abscissa)
         add_legend(one)
+    low, high = np.transpose([one.get_xlim() for one in (*outputs, *inputs)])
+    for one in (*outputs, *inputs):  # rows that a delay leaves out of the outputs have inputs
+        one.set_xlim(low.min(), high.max())
     for c, one in enumerate(correlations):
         _draw_correlations(one, results, c)
     unit = f", t in {sample.abscissa.unit}" if sample.abscissa.unit else ""

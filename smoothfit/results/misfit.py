@@ -374,7 +374,7 @@ def _autocorrelation(reading: NoisyReadings, z: FloatArray, level: float, remedi
         return None
     remedy = remedies.autocorrelation.format(reading.name)
     if isinstance(reading, Readings) and reading.upper is None and reading.deriv == 0 and _accumulates(reading.y):
-        remedy += "; if these are cumulative counts, pass their increments to sf.observe_integral"
+        remedy += "; of cumulative counts pass the increments to sf.observe_integral, of rounded positions the step, resolution="
     return Misfit(
         reading.name,
         "autocorrelation",

@@ -41,6 +41,12 @@ def test_numbers_stay_numbers():
     assert "t in" not in ax.get_title()
 
 
+def test_outputs_and_inputs_have_one_axis_of_time():
+    u = np.repeat(np.random.default_rng(3).choice([-1.0, 1.0], 12), 10)
+    output, given, _ = fit(T, u=u, delay=2.0).plot()
+    assert output.get_xlim() == given.get_xlim() == (0, T[-1])  # inputs of the first rows, which have no output
+
+
 def test_every_column_of_readings_has_its_correlations():
     rng = np.random.default_rng(1)
     obs = sf.observe(T, Y, name="position") + sf.observe(T, -np.sin(T) + 0.1 * rng.standard_normal(120), deriv=1, name="velocity")
