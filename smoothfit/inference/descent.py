@@ -113,7 +113,7 @@ def descend(
                 continue
         if not at.gradient[free].any():
             return Minimum(at.theta, at.value, 0.0, at_lower, at_upper, n_starts), hessian
-        curvature, axes = np.linalg.eigh(hessian[np.ix_(free, free)])
+        curvature, axes = np.linalg.eigh(hessian if free.all() else hessian[np.ix_(free, free)])
         along = axes.T @ at.gradient[free]
         decrement = _decrement(curvature, along, plateau)
         is_minimum = decrement < np.inf
@@ -204,6 +204,6 @@ def _lower(
 def _secant(hessian: FloatArray, step: FloatArray, change: FloatArray) -> FloatArray | None:
     """Hessian that maps the last step to the change of the score; None if this is no positive curvature."""
     product, mapped = float(step @ change), hessian @ step
-    if not product > CURVED * np.linalg.norm(step) * np.linalg.norm(change) or not step @ mapped > 0:
+    if not product > CURVED * np.sqrt((step @ step) * (change @ change)) or not step @ mapped > 0:
         return None
     return np.asarray(hessian + np.outer(change, change) / product - np.outer(mapped, mapped) / (step @ mapped))

@@ -41,9 +41,16 @@ class Processes:
         return blocks_of(self.terms, self.x_unit)
 
     @cached_property
-    def has_constant_start(self) -> bool:
-        """Whether the unknown directions of the first state are certainly the same at all hyperparameters."""
-        return all(type(part) in KINDS for term in self.terms for part in term.components)
+    def constant_start(self) -> FloatArray | None:
+        """The unknown directions of the first state (dim, k), if they are certainly the same at all hyperparameters."""
+        if not all(type(part) in KINDS for term in self.terms for part in term.components):
+            return None
+        return np.asarray(self.start(self.ones).diffuse)
+
+    @cached_property
+    def ones(self) -> FloatArray:
+        """Hyperparameters that do not matter: one each, and instruments that respond at once."""
+        return np.array([0.0 if p.kind == RESPONSE else 1.0 for term in self.terms for p in term.hyperparameters])
 
     def start(self, values: AnyArray) -> Start:
         """Law of the first state."""
@@ -167,7 +174,8 @@ class Program:
 
     def _unknown(self, values: FloatArray) -> FloatArray:
         """The directions B of the state (M, K) in which nothing is known at the start."""
-        diffuse = self.processes.start(values).diffuse[:, : self.unknown]
+        constant = self.processes.constant_start
+        diffuse = (self.processes.start(values).diffuse if constant is None else constant)[:, : self.unknown]
         constants = self.n_totals + (0 if self.without_effects else self.n_effects)
         D, k = diffuse.shape
         first = self.n_states - self.n_totals - self.n_effects
@@ -179,7 +187,7 @@ class Program:
     @cached_property
     def _constant_unknown(self) -> FloatArray | None:
         """The same at all hyperparameters, if that is known of all processes."""
-        return self._unknown(self._ones) if self.processes.has_constant_start else None
+        return None if self.processes.constant_start is None else self._unknown(self.processes.ones)
 
     @cached_property
     def _tabled(self) -> tuple[Block, ...]:
@@ -296,7 +304,7 @@ class Program:
             rows, steps, _, parameters, B, noise, _ = self._arguments(values, variance, free[begin : begin + DIRECTIONS], some)
             found, used = _kernels.markov_scan(rows, steps, parameters, B, noise, n_effects, self.complete)
             parts.append(found[:, :, min(begin, 1) : 1 + count - begin])
-        log_det, sse, log_information = np.moveaxis(np.concatenate(parts, axis=2), 1, 0)
+        log_det, sse, log_information = np.concatenate(parts, axis=2).transpose(1, 0, 2)
         return Scan(log_det, sse, log_information, used)
 
     @property
@@ -373,12 +381,7 @@ class Program:
 
     def log_det_when_still(self) -> float:
         """log|X'X| of what is diffuse, as no process moves."""
-        return float(self._sums(*self._arguments(self._ones, np.ones(1), is_still=True)).log_det[0])
-
-    @cached_property
-    def _ones(self) -> FloatArray:
-        """Hyperparameters of processes that do not matter: one each, and instruments that respond at once."""
-        return np.array([0.0 if p.kind == RESPONSE else 1.0 for term in self.processes.terms for p in term.hyperparameters])
+        return float(self._sums(*self._arguments(self.processes.ones, np.ones(1), is_still=True)).log_det[0])
 
     def _in_order(self, rows: AnyArray) -> AnyArray:
         kept = self.order >= 0

@@ -24,6 +24,7 @@ from .process import (
 MOST_HARMONICS = 28
 MOST_CHOSEN = 6  # harmonics by default: the full pattern of quarters, weekdays and months
 ON_GRID = 1e3  # units of rounding of a phase within which observations are on a grid
+FEW = 16  # functionals that are looked at first: as a rule they identify both waves of a harmonic
 OFF_GRID = 1e-6  # of a step, by which a place may miss a grid
 
 
@@ -183,19 +184,16 @@ class Seasonal(Prior):
         """
         identified = []
         for place, (k, w, unit) in enumerate(zip(self.order, self.frequencies(x_unit), self._units(x_unit), strict=True)):
-            h, slope = rows[:, 2 * place], rows[:, 2 * place + 1] * unit
-
-            def wave(x: FloatArray, h: FloatArray = h, slope: FloatArray = slope, w: float = float(w)) -> FloatArray:
-                return np.column_stack([h * np.cos(w * x) - slope * np.sin(w * x), h * np.sin(w * x) + slope * np.cos(w * x)])
-
-            integral = np.column_stack([np.sin(w * end) - np.sin(w * start), np.cos(w * start) - np.cos(w * end)])
-            design = np.where((kind == 1)[:, None], integral, wave(end) - (kind == 2)[:, None] * wave(start))
-            design /= np.abs(design).max(axis=1, keepdims=True, initial=0.0) + (np.abs(design).max(axis=1, keepdims=True) == 0)
-            _, sizes, axes = np.linalg.svd(design, full_matrices=False)
             rounding = ON_GRID * EPS * (1 + w * np.abs(end).max())
-            if len(sizes) == 2 and sizes[0] > 0 and sizes[1] <= rounding * sizes[0]:
-                cosine, sine = np.where(np.abs(axes[0]) > rounding, axes[0], 0.0)
-                identified.append((k, float(cosine), float(sine)))
+            for part in (slice(FEW), slice(None)):
+                pair = rows[part, 2 * place : 2 * place + 2] * [1, unit]
+                _, sizes, axes = np.linalg.svd(_waves(w, start[part], end[part], kind[part], pair), full_matrices=False)
+                if len(sizes) < 2 or sizes[1] > rounding * np.sqrt(2 * len(end)):  # whatever the others are
+                    break
+            else:
+                if sizes[0] > 0 and sizes[1] <= rounding * sizes[0]:
+                    cosine, sine = np.where(np.abs(axes[0]) > rounding, axes[0], 0.0)
+                    identified.append((k, float(cosine), float(sine)))
         return replace(self, identified=tuple(identified))
 
     def naming(self, parts: Sequence[int]) -> str:
@@ -221,6 +219,22 @@ class Seasonal(Prior):
     def __repr__(self) -> str:
         options = ", smooth=False" * (not self.smooth) + ", separate=True" * self.separate
         return f"Seasonal(period={self.period!r}, harmonics={self.harmonics!r}, q={self.q!r}{options})"
+
+
+def _waves(w: float, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], pair: FloatArray) -> FloatArray:
+    """What functionals have of the cosine and the sine of a harmonic, or of their integrals, the larger of them one: (n, 2)."""
+    h, slope = pair.T
+
+    def wave(x: FloatArray) -> FloatArray:
+        cosine, sine = np.cos(w * x), np.sin(w * x)
+        return np.column_stack([h * cosine - slope * sine, h * sine + slope * cosine])
+
+    design = wave(end)
+    if kind.any():
+        integral = np.column_stack([np.sin(w * end) - np.sin(w * start), np.cos(w * start) - np.cos(w * end)])
+        design = np.where((kind == 1)[:, None], integral, design - (kind == 2)[:, None] * wave(start))
+    size = np.abs(design).max(axis=1, keepdims=True)
+    return np.asarray(design / (size + (size == 0)))
 
 
 @dataclass(frozen=True)

@@ -37,19 +37,20 @@ def warn_of_seasons(prior: Prior, observations: Observations) -> None:
 
     The latter is as a rule a period in another unit than x.
     """
-    unit, places = observations.abscissa.unit, np.unique(observations.places)
+    seasons = [component for component in prior.components if isinstance(component, Seasonal)]
+    unit, places = observations.abscissa.unit, np.unique(observations.places) if seasons else np.zeros(0)
     if len(places) < 2:
         return
     step, extent, label = float(np.median(np.diff(places))), float(np.ptp(places)), f" {unit}" * (unit is not None)
-    for season in prior.components:
-        if isinstance(season, Seasonal) and season.period < 2 * step and unit is not None:
+    for season in seasons:
+        if season.period < 2 * step and unit is not None:
             warn(
                 f"Seasonal(period={season.period:g}) is {season.period:g} {unit}, shorter than two steps of the observations, "
                 f"which are {step:.4g} {unit} apart; give the period in {unit}, or count x in another unit: "
                 "observe(..., unit='M') for months",
                 SamplingWarning,
             )
-        if isinstance(season, Seasonal) and season.period > extent + step:
+        if season.period > extent + step:
             warn(
                 f"Seasonal(period={season.period:g}) is longer than the record, which spans {extent:.4g}{label}: the observations "
                 "hardly separate the season from a trend; leave one of them out, check the unit of the period, or give q=",

@@ -115,8 +115,11 @@ class GeneralCriterion:
             computed, values, variance = self._splits(theta)
             scanned = self.model.scan(values, variance, along) if len(computed) else None
             if scanned is not None:
-                level[computed], sse[computed], count[computed] = scanned.log_det, scanned.sse, scanned.n_used
-                level[:, 0] += count * LOG_2_PI
+                used = scanned.n_used.astype(np.float64)
+                scanned.log_det[:, 0] += used * LOG_2_PI
+                if len(computed) == len(theta):
+                    return scanned.log_det, scanned.sse, used
+                level[computed], sse[computed], count[computed] = scanned.log_det, scanned.sse, used
                 return level, sse, count
         for i, candidate in enumerate(theta):
             sums = self._sums(candidate, along)
@@ -163,17 +166,20 @@ class GeneralCriterion:
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         return tuple(np.array([getattr(p, name) for p in self.model.parameters]) for name in ("lower", "upper"))  # type: ignore[return-value]
 
+    @cached_property
+    def _moving(self) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+        """The components that the scaling moves: how much, and their bounds."""
+        assert self.scaling is not None
+        moves, (lower, upper) = np.flatnonzero(self.scaling > 0), self.bounds
+        return moves, self.scaling[moves], lower[moves], upper[moves]
+
     def _rescaled(self, theta: FloatArray, ratio: FloatArray) -> FloatArray:
         """The best t of candidates (L, p) within the bounds, `ratio` that of the sums of squares to the counts; zero at a bound."""
-        scaling, (lower, upper) = self.scaling, self.bounds
-        if scaling is None:
-            return np.zeros(len(theta))
-        moves = np.flatnonzero(scaling > 0)
-        least, most = ((bound - theta)[:, moves] / scaling[moves] for bound in (lower, upper))
-        least, most = least.max(axis=1), most.min(axis=1)
-        with np.errstate(divide="ignore"):
-            best = np.log(np.maximum(ratio, 0.0))
-        return np.where((least < 0) & (most > 0), np.clip(best, least, most), 0.0)
+        moves, scaling, lower, upper = self._moving
+        here = theta[:, moves]
+        least, most = ((lower - here) / scaling).max(axis=1), ((upper - here) / scaling).min(axis=1)
+        best = np.minimum(np.maximum(np.log(np.maximum(ratio, TINY)), least), most)
+        return np.where((least < 0) & (most > 0), best, 0.0)
 
     def lowered(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Candidates (L, p), each at its best scale, and their values."""
@@ -193,13 +199,20 @@ class GeneralCriterion:
 
         The component of the scores with the largest share in the scaling follows from the others. NaN if they cannot be computed.
         """
-        (L, p), pivot = theta.shape, int(np.argmax(scaling))
-        along = [i for i in range(p) if i != pivot]
-        level, sse, count = self._scan(theta, along)
-        parts = np.zeros((2, L, 1 + p))
-        parts[:, :, [0, *(1 + i for i in along)]] = level, sse
-        parts[:, :, 1 + pivot] = (np.array([count, -sse[:, 0]]) - parts[..., 1:] @ scaling) / scaling[pivot]
+        pivot, others = self._pivot
+        level, sse, count = self._scan(theta, others)
+        parts, share = [], scaling[others]
+        for terms, of_all in ((level, count), (sse, -sse[:, 0])):
+            own = (of_all - terms[:, 1:] @ share) / scaling[pivot]
+            parts.append(np.concatenate([terms[:, : 1 + pivot], own[:, None], terms[:, 1 + pivot :]], axis=1))
         return parts[0], parts[1], count
+
+    @cached_property
+    def _pivot(self) -> tuple[int, list[int]]:
+        """The component with the largest share in the scaling, and the others."""
+        assert self.scaling is not None
+        pivot = int(np.argmax(self.scaling))
+        return pivot, [i for i in range(len(self.scaling)) if i != pivot]
 
     def score(self, theta: FloatArray) -> Scored:
         """Value and score at the best scale; a value that is infinite if there is none."""
@@ -227,8 +240,7 @@ class GeneralCriterion:
             if not np.isfinite([each.value for each in scored]).all():
                 return np.zeros((p, p))
         else:
-            hessian, pivot = np.zeros((p, p)), int(np.argmax(scaling))
-            others = np.delete(np.arange(p), pivot)
+            hessian, (pivot, others) = np.zeros((p, p)), self._pivot
             level, sse, _ = self._terms(moved[others], scaling)
             if np.isnan(level).any():
                 return hessian

@@ -12,7 +12,7 @@ from ..markov.functionals import VALUE, Functionals
 from ..observations import Observations, Readings
 from ..observations.readings import OF_INTEGRAL
 from ..results.influence import left_free
-from ..results.misfit import Errors
+from ..results.misfit import Errors, even_stretches
 from ..results.offsets import Offset, Stretch, offsets_of, scores_of
 from ..results.protocols import Change
 from .rounding import without_each
@@ -101,10 +101,16 @@ class ObservedPosterior:
         return float((self._white[1] / self.specification.functionals.noise(self.variance)).sum())
 
     @cached_property
-    def _errors(self) -> tuple[FloatArray, FloatArray]:
-        """Of each observation u and D as of `Program.adjoint`; D is NaN where the others do not determine what it is of."""
-        program = self.specification.program
-        adjoint = program.adjoint(self.hyper, self.variance)
+    def _errors(self) -> tuple[FloatArray, FloatArray, list[Change]]:
+        """Of each observation u and D as of `Program.adjoint`; D is NaN where the others do not determine what it is of.
+
+        And level shifts, which may take a larger state, unless the record is long or the curve periodic.
+        """
+        program, shifts = self.specification.program, list[Change]()
+        if self.specification.period is not None or len(even_stretches(self.specification.nobs)) > 1:
+            adjoint = program.adjoint(self.hyper, self.variance)
+        else:
+            adjoint, shifts = changes_of(self.specification, self.hyper, self.variance, 1)
         u, D = adjoint.errors.T.copy()
         noise = self.specification.functionals.noise(self.variance)
         for i in np.flatnonzero(adjoint.is_start):  # what only one observation determines has no precision without it
@@ -120,7 +126,7 @@ class ObservedPosterior:
             m, variance = without_each(*(part[known] for part in parts))
             D[known] = 1 / (variance + plain.noise(self.variance)[known])
             u[known] = (plain.y[known] - m) * D[known]
-        return u, D
+        return u, D, shifts
 
     @cached_property
     def _free(self) -> FloatArray:
@@ -132,7 +138,7 @@ class ObservedPosterior:
         """Residuals divided by their standard deviations (n,)."""
         if self.specification.joint:
             return (self.observations.y - self.fitted) / np.sqrt(self.noise_variance * self._free)
-        u, D = self._errors
+        u, D, _ = self._errors
         return u / np.sqrt(D)
 
     @property
@@ -140,7 +146,7 @@ class ObservedPosterior:
         """Observations minus predictions without them (n,); the other observations at x count, with their covariance."""
         model = self.specification
         if not model.joint:
-            u, D = self._errors
+            u, D, _ = self._errors
             return u / D * self._units
         resid = self.observations.y - self.fitted
         left_out = resid / self._free
@@ -166,14 +172,14 @@ class ObservedPosterior:
     def errors(self, stretches: list[slice]) -> Errors:
         """Standardised errors of some stretches of the observations, in order of x, given all observations.
 
-        In a long record, of several stretches, no shifts are looked for, which would take a pass with a larger state. Where normal
-        observations represent rounded ones there are no errors.
+        In a long record, of several stretches, no shifts are looked for. Where normal observations represent rounded ones there are
+        no errors.
         """
         if self.specification.sites is not None:
             return Errors(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), [])
         order = self.specification.program.order
         rows = np.concatenate([order[order >= 0][part] for part in stretches])
-        shifts = self.changes()[:1] if len(stretches) == 1 else []
+        shifts = self._errors[2] if len(stretches) == 1 else []
         return Errors(rows, self.innovations[rows], self.resid_standardized[rows], shifts, self._offsets)
 
     @property
@@ -218,8 +224,8 @@ class ObservedPosterior:
         return scores_of(self.innovations, np.column_stack(found))
 
     def changes(self) -> list[Change]:
-        """Estimates of level shifts and slope breaks."""
-        return changes_of(self.specification, self.hyper, self.variance)
+        """Estimates of level shifts and slope breaks; none of a periodic curve, which a jump up must leave again."""
+        return [] if self.specification.period is not None else changes_of(self.specification, self.hyper, self.variance)[1]
 
     @property
     def structure_in_observations(self) -> FloatArray:

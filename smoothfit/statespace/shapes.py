@@ -10,6 +10,7 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..markov.functionals import VALUE
 from ..markov.priors import IntegratedWiener, Jump
+from ..markov.program import Adjoint
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
 from ..results.protocols import Change
@@ -33,36 +34,39 @@ def nodes_of(specification: Specification) -> Points:
     return points.take(np.unique(points.keys, return_index=True)[1])
 
 
-def changes_of(specification: Specification, values: FloatArray, variance: FloatArray) -> list[Change]:
-    """Estimates of level shifts and slope breaks at all x but the first and those before the start is known.
+def changes_of(
+    specification: Specification, values: FloatArray, variance: FloatArray, count: int = 2
+) -> tuple[Adjoint, list[Change]]:
+    """Estimates of level shifts, and of slope breaks if `count` is two, at all x but the first and those before the start is known.
 
-    None of a periodic curve, which a jump up must leave again.
+    With the adjoint of which they come, whose errors are those of the observations.
     """
-    if specification.period is not None:
-        return []
-    with_jump = specification.with_state(Jump(1))
-    adjoint = with_jump.program.adjoint(values, variance)
-    n_start = with_jump.n_diffuse - len(with_jump.effects)
+    level, changes = specification.prior.curve.level, list[Change]()
+    if count == 1 and level is not None:
+        model, at = specification, int(level.argmax())
+    else:
+        model, at = specification.with_state(Jump(count - 1)), specification.prior.curve.dim
+    adjoint = model.program.adjoint(values, variance)
+    n_start = model.n_diffuse - len(model.effects)
     known = int(adjoint.start_nodes[n_start - 1]) if n_start else 0
     nodes = nodes_of(specification)
     x = specification.observations.abscissa.restore(nodes.coarse)
-    at, changes = specification.prior.curve.dim, []
-    direct = _direct_information(with_jump, variance, nodes)
-    for j, kind in enumerate(("level shift", "slope break")[: 1 + min(1, specification.prior.smoothness)]):
+    direct = _direct_information(specification, variance, nodes)
+    for j, kind in enumerate(("level shift", "slope break")[: min(count, 1 + specification.prior.smoothness)]):
         information = adjoint.information[:, at + j]
         used = (np.arange(len(information)) > known) & (information > LEAST_INFORMATION * direct[j])
         unit = specification.scale.of(j)
         changes.append(Change.of(kind, x[used], adjoint.score[used, at + j], information[used], unit))
-    return changes
+    return adjoint, changes
 
 
-def _direct_information(with_jump: Specification, variance: FloatArray, nodes: Points) -> FloatArray:
+def _direct_information(specification: Specification, variance: FloatArray, nodes: Points) -> FloatArray:
     """Information of observations from each node on about a change of level and slope there, were the curve known: (2, n)."""
-    read = with_jump.functionals
+    read = specification.functionals
     keys = nodes.keys
     place = np.searchsorted(keys, read.end.keys if nodes.fine is None or read.end.fine is not None else read.end.coarse + 0j)
     precision = 1 / read.noise(variance)
-    distance = (nodes.coarse - nodes.coarse[0]) / with_jump.scale.x_unit
+    distance = (nodes.coarse - nodes.coarse[0]) / specification.scale.x_unit
     per_node = np.zeros((3, len(keys)))
     for power in range(3):
         np.add.at(per_node[power], place, precision * distance[place] ** power)

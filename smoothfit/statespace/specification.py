@@ -252,7 +252,9 @@ class Specification(Terms):
     def n_diffuse(self) -> int:
         if self.period is not None:
             return 1 + len(self.effects)
-        return int(self.processes.start(np.ones(len(self.hyperparameters))).diffuse.shape[1]) + len(self.effects)
+        constant = self.processes.constant_start
+        diffuse = self.processes.start(np.ones(len(self.hyperparameters))).diffuse if constant is None else constant
+        return int(diffuse.shape[1]) + len(self.effects)
 
     @cached_property
     def phases(self) -> Phases:

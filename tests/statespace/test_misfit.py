@@ -286,6 +286,24 @@ def test_residuals_and_jumps_are_unit_combinations_of_prediction_errors():
     np.testing.assert_allclose((weights**2).sum(axis=0), 1.0, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    "prior", [pri.Matern(1.5, 4.0, 1.0), pri.LocalLinearTrend(0.1, 0.01) + pri.Seasonal(6.0, 2, q=0.1)], ids=["Matern", "trend"]
+)
+def test_level_shifts_are_those_of_a_jump_and_leave_the_errors_alone(prior):
+    """A trend has a state that a shift moves; other priors get one. Slope breaks take a state in any case."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(0, 40, 50))
+    obs = sf.observe(x, rng.standard_normal(50), sd=0.5) + sf.observe_integral(x[:-9:3], x[9::3], rng.standard_normal(14), sd=0.3)
+    posterior = sf.SmoothingSpline(obs, prior=prior).fit().fitted.posterior
+    errors = posterior.errors(even_stretches(64))
+    (shift,), jump = errors.shifts, posterior.changes()[0]
+    np.testing.assert_array_equal(shift.x, jump.x)
+    np.testing.assert_allclose(shift.effect, jump.effect, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(shift.se, jump.se, rtol=1e-9)
+    u, D = posterior.specification.program.adjoint(posterior.hyper, posterior.variance).errors[errors.rows].T
+    np.testing.assert_allclose(errors.deleted, u / np.sqrt(D), rtol=1e-9)
+
+
 def test_a_part_of_the_rows_is_a_record():
     x = np.repeat(np.arange(6.0), 2)
     rows = sf.SmoothingSpline(sf.observe(x, np.sin(x) + np.tile([0.0, 0.1], 6))).fit().fitted.posterior.rows

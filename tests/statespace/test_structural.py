@@ -390,3 +390,12 @@ def test_a_season_longer_than_the_record_is_named():
     prior = pri.IntegratedWiener(2) + pri.Seasonal(365, 1, q=0)
     with pytest.warns(SamplingWarning, match=r"Seasonal\(period=365\) is longer than the record, which spans 59: "):
         sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit()
+
+
+def test_a_season_is_identified_by_all_observations():
+    """Of a harmonic on whose zeros nearly all observations lie, by the few that do not."""
+    season, x = pri.Seasonal(2.0, 1), np.arange(40.0)
+    for moved, count in ((0.0, 1), (0.3, 0)):
+        at = np.append(x[:-1], x[-1] + moved)
+        found = season.identified_by(at, at, np.zeros(40, np.int8), np.tile(season.readout(0), (40, 1)), 1.0)
+        assert len(found.identified) == count
