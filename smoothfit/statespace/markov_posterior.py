@@ -60,7 +60,7 @@ def noise_sds_of_many(
     own = float(np.mean((reading.sd / unit) ** 2)) if reading.sd is not None else variance[:, model.unknown.index(name)]
     found = own + np.full(len(hyper), np.mean(model.rounding_of(reading)))
     if process and name in model.noise:
-        row = model.process_row(0, None, name) - model.process_row(0)
+        row = (model.process_row(0, None, name) - model.process_row(0)) * model.scales.get(name, 1.0)
         found += [float(row @ model.processes.start(values).covariance @ row) for values in hyper]
     return np.asarray(np.sqrt(found) * unit)
 

@@ -134,8 +134,6 @@ def check_sensors(spec: Any) -> None:
             what, remedy = "covariances=", "pass sd= instead"
         elif reading.resolution is not None:
             what, remedy = "a resolution", "leave resolution= out: where the steps h are small, pass sd = sqrt(sd^2 + h^2 / 12)"
-        elif kind == "scale" and name in spec.noise:
-            what, remedy = "a noise process", "leave noise= of it out"
         elif kind == "scale" and acting:
             what, remedy = f"the regressor {acting[0]!r}", "make it zero for this series"
         elif kind == "lag" and (varying := [label for label in acting if label in spec.varying]):

@@ -219,16 +219,22 @@ class Specification(Terms):
         readings = self.observations.readings
         s = np.repeat([scales.get(reading.name, 1.0) for reading in readings], [len(reading) for reading in readings])
         origin = self.observations.y / self.reading_units * np.sqrt(self.factors) - read.y
-        y, ratio = (read.y + origin) / s - origin, read.ratio / s**2
+        y, ratio, process, H = (read.y + origin) / s - origin, read.ratio / s**2, read.process, program.H
         mine = program.order >= 0
+        if any(name in self.noise for name in scales):  # a noise process is in the unit of its series
+            process, H, D = process.copy(), H.copy(), self.processes.dim
+            of_noise = slice(D - sum(term.dim for term in self.noise.values()), D)
+            process[:, of_noise] /= s[:, None]
+            H[mine, of_noise] /= s[program.order[mine], None]
         values = {
             "observations": brought_to_curve(self.observations, scales),
             "scales": scales,
             "unknowns": (),
             "parameters": tuple(p for p in self.parameters if p.is_variance or p.index < len(self.hyperparameters)),
-            "functionals": replace(read, y=y, ratio=ratio),
+            "functionals": replace(read, y=y, ratio=ratio, process=process),
             "program": replace(
                 program,
+                H=H,
                 y=np.where(mine, y[program.order], program.y),
                 ratio=np.where(mine, ratio[program.order], program.ratio),
             ),

@@ -37,6 +37,7 @@ class Terms:
     joint: tuple[Joint | Correlated, ...]
     unknown: tuple[str, ...]
     scale: Scale
+    scales: dict[str, float]  # by which observations were divided
     _regressors: dict[str, FloatArray]
     _regressor_units: dict[str, float]
 
@@ -70,7 +71,7 @@ class Terms:
         for label, term in self.varying.items():
             parts.append(term.readout(deriv, unit) if component == coefficient_label(label) else np.zeros(term.dim))
         for label, term in self.noise.items():
-            parts.append(term.readout(0, unit) * (label == name))
+            parts.append(term.readout(0, unit) * (label == name) / self.scales.get(label, 1.0))
         return np.concatenate(parts)
 
     def _processes(self) -> Processes:

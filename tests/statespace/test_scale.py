@@ -43,13 +43,16 @@ def test_the_scale_of_noise_free_observations_is_exact(bias):
     np.testing.assert_allclose(res.predict(x), 2 + 3 * x, atol=1e-8)
 
 
-def dense(res, scale, bias):
-    """Restricted -2 log-likelihood of the observations as they are given, at the estimates and a scale, up to constants."""
+def dense(res, scale, bias, noise=0.0):
+    """Restricted -2 log-likelihood of the observations as they are given, at the estimates and a scale, up to constants.
+
+    `noise` is the covariance of the noise process of the observations.
+    """
     (a, b), q = res.observations.readings, res.params["q"]
     x, s = np.concatenate([a.x, b.x]), np.repeat([1.0, scale], [len(a), len(b)])
     low = np.minimum.outer(x, x)
     K = q * low**2 * (3 * np.maximum.outer(x, x) - low) / 6 * np.outer(s, s)
-    V = K + np.diag(np.repeat(res.sigma.to_numpy() ** 2, [len(a), len(b)]))
+    V = K + np.diag(np.repeat(res.sigma.to_numpy() ** 2, [len(a), len(b)])) + noise
     X = np.column_stack([s, s * x, *([s != 1.0] if bias else [])]).astype(float)
     A = X.T @ np.linalg.solve(V, X)
     coef = np.linalg.solve(A, X.T @ np.linalg.solve(V, res.observations.y))
@@ -79,6 +82,36 @@ def test_likelihood_scores_and_predictions_are_those_of_dense_algebra(bias, fitt
     assert len(coef) == X.shape[1]
     if bias:
         assert res.params["bias.b"] == pytest.approx(coef[2], rel=1e-6)
+
+
+def test_a_noise_process_is_in_the_unit_of_its_series():
+    obs, length, size = pair(n=25), 0.4, 0.5
+    a, b = obs.readings
+    rng = np.random.default_rng(2)
+    K = np.zeros((50, 50))
+    K[25:, 25:] = np.exp(-np.abs(np.subtract.outer(b.x, b.x)) / length)
+    shown = b.y + size * np.linalg.cholesky(K[25:, 25:]) @ rng.standard_normal(25)
+    obs = sf.observe(a.x, a.y, name="a") + sf.observe(b.x, shown, name="b", scale="estimate")
+    noise = {"b": sf.priors.OrnsteinUhlenbeck(length)}
+    res = sf.SmoothingSpline(obs, noise=noise).fit()
+    spec, theta = res.model.specification, res.optimum.theta
+    criterion, steps = GeneralCriterion(spec, "reml"), np.eye(len(theta))
+    moved = theta + 0.1 * steps[-1]
+    s, size = res.params["scale.b"], res.params["noise.b.amplitude"]
+    ours = criterion.values(np.array([theta, moved]))
+    theirs = [dense(res, scale, None, size**2 * K)[0] for scale in (s, s * np.exp(0.1))]
+    assert ours[1] - ours[0] == pytest.approx(theirs[1] - theirs[0], rel=1e-6)
+    ends = np.array([[criterion.values((moved + h * e)[None])[0] for h in (1e-4, -1e-4)] for e in steps])
+    np.testing.assert_allclose(criterion.gradient(moved)[1], (ends[:, 0] - ends[:, 1]) / 2e-4, rtol=1e-5, atol=1e-5)
+    _, _, _, V, rest = dense(res, s, None, size**2 * K)
+    whitened, independent = np.linalg.solve(V, rest), np.repeat(res.sigma.to_numpy() ** 2, 25)
+    np.testing.assert_allclose(res.fittedvalues, obs.y - independent * whitened, rtol=1e-6)
+    prediction = res.get_prediction([2.0], name="b")
+    assert prediction.predicted_mean[0] == pytest.approx(s * res.predict([2.0])[0], rel=1e-9)
+    assert prediction.noise_sd == pytest.approx(np.hypot(res.sigma["b"], size), rel=1e-9)
+    end = max(a.x.max(), b.x.max()) + 0.1  # there the noise process goes on from where it was
+    goes_on = size**2 * np.exp(-(end - b.x) / length) @ whitened[25:]
+    assert res.forecast([end], name="b")["mean"].iloc[0] == pytest.approx(s * res.predict([end])[0] + goes_on, rel=1e-6)
 
 
 @pytest.mark.parametrize("bias", [None, "estimate"])
@@ -143,8 +176,6 @@ def test_scales_that_cannot_be_are_named_with_the_way_out(fitted):
         sf.SmoothingSpline(pair()).fit(lam=1.0)
     with pytest.raises(SpecificationError, match="robust loss does not support"):
         sf.SmoothingSpline(pair()).fit(robust=True)
-    with pytest.raises(SpecificationError, match="a noise process of it does not support"):
-        sf.SmoothingSpline(pair(), noise={"b": sf.priors.OrnsteinUhlenbeck()})
     with pytest.raises(SpecificationError, match="the regressor 'u' of it does not support"):
         sf.SmoothingSpline(pair(), regressors={"u": np.arange(80.0)})
     with pytest.raises(sf.errors.DataError, match=r"scale is -1\.0; pass a positive number"):
