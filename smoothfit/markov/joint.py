@@ -47,9 +47,10 @@ class Joint:
         """Whether the covariance is the same at each x."""
         return bool((self.covariance == self.covariance[:1]).all())
 
-    def at(self, rows: npt.NDArray[np.int64]) -> Joint:
-        """The same of other observations, if the covariance is constant."""
-        return replace(self, rows=rows, covariance=np.repeat(self.covariance[:1], len(rows), axis=0))
+    def among(self, names: tuple[str, ...], rows: npt.NDArray[np.int64]) -> Joint:
+        """The same of other observations, of some of the series, if the covariance is constant."""
+        mine = [self.names.index(name) for name in names]
+        return Joint(names, rows, np.repeat(self.covariance[:1][:, mine][:, :, mine], len(rows), axis=0))
 
     def scaled(self, units: FloatArray, noise: FloatArray | None = None) -> FloatArray:
         """Covariance of observations in units (n_all,), which their own `noise` does not change."""
@@ -92,7 +93,7 @@ class Correlated:
         """What names both."""
         return ".".join(self.names)
 
-    def at(self, rows: npt.NDArray[np.int64]) -> Correlated:
+    def among(self, names: tuple[str, ...], rows: npt.NDArray[np.int64]) -> Correlated:
         return replace(self, rows=rows)
 
     def scaled(self, units: FloatArray, noise: FloatArray) -> FloatArray:

@@ -93,7 +93,8 @@ class OnlineSpline(ABC):
         ----------
         x : Observations, float or array_like
             Observations as `smoothfit.observe` makes them, of the series of the fit; or the x of observations of one series. Series
-            with `covariances` are appended in one call, one observation of each at each x.
+            with `covariances` are appended in one call, with one observation of each at each x; those that are missing there are
+            left out.
         y : float or array_like, optional
             The observations at x; NaN is a missing observation.
         name : str, optional

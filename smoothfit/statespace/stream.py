@@ -19,12 +19,12 @@ import numpy.typing as npt
 from scipy.linalg import solve_triangular
 
 from .._entry import entry_point
-from .._validation import FloatArray, frozen
-from ..errors import DataError, SpecificationError
+from .._validation import FloatArray
+from ..errors import SpecificationError
 from ..inference.engine import Moments
 from ..markov.equation import AnyArray
 from ..markov.functionals import VALUE, Functionals
-from ..markov.joint import Correlated, Joint, check_together, independent, rows_of
+from ..markov.joint import independent
 from ..markov.process import Start
 from ..markov.program import Processes, Program
 from ..observations import Observations
@@ -32,6 +32,7 @@ from ..observations.abscissa import Points
 from .effects import named_columns
 from .functionals import CurveFunctionals, in_state
 from .online import OnlineSpline
+from .pairs import Appended, appended_of, with_covariance
 from .sensors import brought_to_curve
 from .source import Source
 from .specification import Specification
@@ -74,11 +75,6 @@ class Setting(NamedTuple):
     values: FloatArray
     variance: FloatArray
     law: Law | None
-
-
-def appended_of(joint: Sequence[Joint | Correlated], observations: Observations) -> list[Joint | Correlated]:
-    """Series with a covariance, of new observations."""
-    return [part.at(rows_of(part.names, observations)) for part in joint if part.names[0] in observations.names]
 
 
 @dataclass(eq=False)
@@ -178,36 +174,6 @@ class Window:
         return Points(np.array(-np.inf)) if law is None else law.at.take(0)
 
 
-def _together(observations: Observations, part: Joint | Correlated) -> Observations:
-    """Observations of which those of series with a covariance are complete, and have it."""
-    mine, names = [name for name in part.names if name in observations.names], " and ".join(map(repr, part.names))
-    if len(mine) in (0, len(part.names)):
-        return _with_covariance(observations, part, names) if mine else observations
-    raise DataError(
-        f"{names} have covariances= in the fit, so that each x has one observation of each; append them in one call, as "
-        f"append(sf.observe(...) + sf.observe(...)): here are only those of {', '.join(map(repr, mine))}"
-    )
-
-
-def _with_covariance(observations: Observations, part: Joint | Correlated, names: str) -> Observations:
-    """Observations of which those of the named series have the noise SDs of a given covariance."""
-    check_together(part.names, observations, f"append of {names}")
-    if isinstance(part, Correlated):
-        return observations
-    if not part.is_constant:
-        raise DataError(
-            f"{names} have another covariance at each x of the fit; a stream goes on with one that is the same at all x"
-        )
-    sds, readings = dict(zip(part.names, np.sqrt(np.diagonal(part.covariance[0])), strict=True)), []
-    for reading in observations.readings:
-        if reading.name in sds:
-            if reading.sd is not None or reading.weights is not None:
-                raise DataError(f"{reading.name!r} has covariances= in the fit, which replaces sd= and weights=; leave them out")
-            reading = replace(reading, sd=frozen(np.full(len(reading), sds[reading.name])))
-        readings.append(reading)
-    return replace(observations, readings=tuple(readings))
-
-
 @entry_point
 class StructuralOnline(OnlineSpline):
     """A fitted model of any prior that goes on; see `OnlineSpline`.
@@ -225,6 +191,7 @@ class StructuralOnline(OnlineSpline):
             )
         self._windows = [Window(own, [Setting(values, variance, None) for _, values, variance in group]) for own, group in shared]
         self.nobs = self._n_given = len(self._windows[0].rows)
+        self._appended = Appended(shared[0][0].joint, self._abscissa)
         self._settle(2 * self.lag)
 
     @property
@@ -238,22 +205,22 @@ class StructuralOnline(OnlineSpline):
         spec, n = self._spec, len(observations)
         known = dict(zip(spec.regressors, named_columns(spec.regressors, regressors, n).T, strict=True))
         for part in spec.joint:
-            observations = _together(observations, part)
+            observations = with_covariance(observations, part)
         for reading in observations.readings:
             self._checked_kind(reading)
         given = [replace(reading, x=self._abscissa.given(reading.x)) for reading in observations.readings]
         observations = replace(observations, readings=tuple(given))
+        self._appended.check(observations)
         read = [window.read(observations, known) for window in self._windows]
         for window, new in zip(self._windows, read, strict=True):
             for points in (new.start, new.end):
                 self._check_age(points, np.ones(n, np.bool_), window.limit(self.lag))
         arrival, names = self.nobs + np.arange(n), [name for one in given for name in [one.name] * len(one)]
-        for part in appended_of(
-            spec.joint, observations
-        ):  # a combination is of what came before it, so that the last can be taken out
+        for part in appended_of(spec.joint, observations):  # a combination is of what came before it, so that the last can go
             arrival[part.rows.T.ravel()] = np.sort(arrival[part.rows.ravel()])
         for window, new in zip(self._windows, read, strict=True):
             window.append(new, arrival, names)
+        self._appended.add(observations, arrival)
         self.nobs += n
         if len(self._windows[0].rows) > 4 * self.lag + BLOCK:
             self._settle(2 * self.lag)
@@ -262,6 +229,7 @@ class StructuralOnline(OnlineSpline):
         """Make laws of all rows but about the last `kept`."""
         for window in self._windows:
             window.settle(kept)
+        self._appended.forget(self._limit)
 
     def _added_terms(self) -> FloatArray:
         return np.hstack([window.terms_before + window.terms() for window in self._windows])[:, 1:]
@@ -273,6 +241,7 @@ class StructuralOnline(OnlineSpline):
     def _take_out(self, n: int) -> None:
         for window in self._windows:
             window.take(window.arrival < self.nobs - n)
+        self._appended.take_out(self.nobs - n)
         self.nobs -= n
 
     def forget(self) -> None:

@@ -146,6 +146,13 @@ def first_of(obs, n, sd):
     return sf.observe(height.x[:n], y, sd=sd, name="height") + sf.observe(speed.x[:n], speed.y[:n], 1, name="speed")
 
 
+def assert_same(online, whole, x):
+    for deriv in (0, 1):
+        one, other = online.get_prediction(x, deriv), whole.get_prediction(x, deriv)
+        np.testing.assert_allclose(one.predicted_mean, other.predicted_mean, rtol=1e-10)
+        np.testing.assert_allclose(one.se_mean, other.se_mean, rtol=1e-10)
+
+
 def test_a_stream_carries_a_correlation_by_its_nodes():
     """Against the engine of all observations, its density and its moments at each node."""
     n, first, sd, prior = 36, 26, 0.4, sf.priors.IntegratedWiener(3, q=0.7)  # two parameters are left, of few nodes
@@ -186,6 +193,13 @@ def test_a_stream_carries_a_correlation_by_its_nodes():
     all_given = first_of(pair(n), n, None) + sf.observe([9.2], [2.0], sd=a, name="alone")
     known = sf.SmoothingSpline(all_given, prior=prior, covariances={PAIR: [[a**2, r * a * b], [r * a * b, b**2]]}).fit()
     np.testing.assert_allclose(again.predict(x), known.predict(x), rtol=1e-9)
+    with pytest.raises(DataError, match=r"that of 'height' at x = 9\.2 was appended alone; .* in one call \(rollback"):
+        again.append(speed)
+    again.rollback(1)
+    again.append(speed)
+    of_speed = first_of(pair(n), n, None) + sf.observe([9.2], [5.0], 1, sd=b, name="alone")
+    known = sf.SmoothingSpline(of_speed, prior=prior, covariances={PAIR: [[a**2, r * a * b], [r * a * b, b**2]]}).fit()
+    np.testing.assert_allclose(again.predict(x), known.predict(x), rtol=1e-9)
     again.rollback(1)
     np.testing.assert_allclose(again.predict(x), online.predict(x), rtol=1e-12)
     np.testing.assert_allclose(again.parameter_posterior.weights, after.weights, rtol=1e-12)
@@ -205,17 +219,52 @@ def test_a_stream_goes_on_with_a_given_covariance():
     online.forget()
     appended(online, obs, range(30, 50))
     whole, x = model(obs).fit(), [obs["height"].x[-2], 9.4]
-    for deriv in (0, 1):
-        one, other = online.get_prediction(x, deriv), whole.get_prediction(x, deriv)
-        np.testing.assert_allclose(one.predicted_mean, other.predicted_mean, rtol=1e-10)
-        np.testing.assert_allclose(one.se_mean, other.se_mean, rtol=1e-10)
+    assert_same(online, whole, x)
     with pytest.raises(DataError, match="'height' has covariances= in the fit, which replaces sd="):
         online.append(sf.observe([9.5], [0.0], sd=0.1, name="height") + sf.observe([9.5], [0.0], 1, name="speed"))
-    with pytest.raises(DataError, match=r"append of 'speed' and 'height': observation 0 of 'speed' is at x = 9\.5"):
-        online.append(sf.observe([9.6], [0.0], name="height") + sf.observe([9.5], [0.0], 1, name="speed"))
-    with pytest.raises(DataError, match=r"append them in one call.*only those of 'speed'"):
+    with pytest.raises(DataError, match="'speed' has covariances= in the fit, which replaces sd="):
         online.append(9.5, 0.0, name="speed", sd=0.3)
     each = np.tile(covariance, (50, 1, 1)) * np.linspace(1, 2, 50)[:, None, None]
     online = sf.SmoothingSpline(obs, prior=prior, covariances={("speed", "height"): each}).fit().online(6)
     with pytest.raises(DataError, match="one that is the same"):
         appended(online, obs, [49])
+
+
+def test_observations_without_their_partner_have_the_noise_of_their_series():
+    """Against a fit in which they are a series of their own: of a pair, and of three series of which one or two are missing."""
+    rng, prior, names = np.random.default_rng(5), sf.priors.IntegratedWiener(3, q=2.0), ("a", "b", "c")
+    covariance = np.array([[0.04, 0.03, 0.01], [0.03, 0.09, -0.02], [0.01, -0.02, 0.05]])
+    x = np.arange(24) / 4
+    y = np.sin(x)[:, None] + rng.multivariate_normal(np.zeros(3), covariance, 24)
+    present = np.ones((24, 3), bool)
+    present[[15, 18, 21], [0, 1, 2]] = present[17] = present[20, 1:] = False  # one, all or two are missing
+
+    def of(rows, columns=range(3), **options):
+        parts = [sf.observe(x[rows], y[rows, j], name=names[j], **options) for j in columns if len(rows)]
+        return sum(parts[1:], start=parts[0])
+
+    fit = sf.SmoothingSpline(of(np.arange(14)), prior=prior, covariances={names: covariance}).fit()
+    one_by_one, at_once = fit.online(6), fit.online(60)
+    for i in range(14, 24):
+        if present[i].any():
+            one_by_one.append(of(np.array([i]), np.flatnonzero(present[i])))
+    missing = np.where(present, y, np.nan)[14:]
+    parts = [sf.observe(x[14:], missing[:, j], name=name) for j, name in enumerate(names)]
+    at_once.append(parts[0] + parts[1] + parts[2])
+
+    sets = {}
+    for i in range(24):
+        sets.setdefault(tuple(np.flatnonzero(present[i]).tolist()), []).append(i)
+    sets.pop(())
+    parts, covariances = [], {}
+    for columns, rows in sets.items():
+        labels = tuple(f"{names[j]}{len(columns)}{rows[0]}" for j in columns)
+        known = None if len(columns) > 1 else np.sqrt(covariance[columns[0], columns[0]])
+        parts += [sf.observe(x[rows], y[rows, j], sd=known, name=label) for j, label in zip(columns, labels, strict=True)]
+        if len(columns) > 1:
+            covariances[labels] = covariance[np.ix_(columns, columns)]
+    whole = sf.SmoothingSpline(sum(parts[1:], start=parts[0]), prior=prior, covariances=covariances).fit()
+    for online in (one_by_one, at_once):
+        assert_same(online, whole, [5.4, 6.1])
+    one_by_one.append(6.0, 0.3, name="b")
+    assert one_by_one.nobs == present.sum() + 1
