@@ -8,7 +8,6 @@ Functions of the parameters, such as time constants and responses, have the quan
 
 from __future__ import annotations
 
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._entry import warn
 from .._validation import FloatArray, check_level
 from ..errors import IntegrationWarning
 from ..inference.adaptive import SEED, adaptive_nodes
@@ -305,11 +305,10 @@ def posterior_of(problem: Problem, fitted: Fitted, share: float = 1.0) -> Equati
     start = _start(engine, fitted)
     found = weighted_nodes(engine, start, engine.of_a_run) if is_on_a_lattice(engine) else _sampled(engine, fitted, start, share)
     if found is None:
-        warnings.warn(
+        warn(
             "the sample has too little information on the coefficients of y and its derivatives to sample their posterior; "
             "intervals are those of the normal law, which are too short; use a lower order or fewer coefficients",
             IntegrationWarning,
-            stacklevel=2,
         )
         return None
     _, sse, linear = engine.profile(found.theta)

@@ -7,7 +7,6 @@ Smoothed and forecast outputs are mixtures over some of the draws.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .._entry import warn
 from .._validation import FloatArray, check_level
 from ..errors import IntegrationWarning, SmoothfitError
 from ..inference.adaptive import SEED
@@ -154,8 +154,7 @@ def _taken(values: Values, which: np.typing.NDArray[np.int64]) -> Values:
 
 
 def _warn(why: str) -> None:
-    warnings.warn(
+    warn(
         f"{why}; intervals are those of the normal law, given the coefficients at their bounds. Check the bounds, or the signs",
         IntegrationWarning,
-        stacklevel=2,
     )

@@ -83,8 +83,9 @@ def test_intervals_after_kalman_are_those_of_the_truncated_nodes():
 
 def test_bounds_that_contradict_the_observations_warn():
     found = regression(bounds={"u": (None, -1.0)}).fit()
-    with pytest.warns(IntegrationWarning, match="draws of the coefficients without bounds= are within them"):
+    with pytest.warns(IntegrationWarning, match="draws of the coefficients without bounds= are within them") as caught:
         found.conf_int()
+    assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize(
