@@ -319,6 +319,11 @@ class Estimated(Parameters):
         return self.fitted.posterior.log_likelihood("reml")
 
     @property
+    def maximised_llf(self) -> float:
+        """That, or with ``method="ml"`` the full log-likelihood."""
+        return self.fitted.posterior.log_likelihood("ml") if self.method == "ml" else self.restricted_llf
+
+    @property
     def _n_contrasts(self) -> int:
         return self.nobs - self.fitted.posterior.n_diffuse
 

@@ -7,10 +7,11 @@ maximise the lower bound of the restricted likelihood that goes with it (variati
     B = llf of the fit with weights w E u  +  sum_i [E log p(u_i) - E log p*(u_i) + (E log u_i - log E u_i) / 2],
 
 by turns: E u = (nu + 1) / (nu + E (y - f^(k))^2 w / s^2) and the like from the last fit, then a fit by restricted likelihood with
-these weights. No turn lowers B, and they end where what all further turns can add, a geometric series by the last
-ones, is negligible. B may have several maxima: of two starts, one that leaves out what lies far from running medians and one that
-weighs it little, the better end is taken. Its curve, bands and likelihood are those of normal noise with the final weights times
-(nu + 1) / (nu + 3), the information of an observation with t noise beside 1 / s^2.
+these weights. No turn lowers B, and they end where what all further turns can add, a geometric series by the last ones, is
+negligible. With ``method="ml"`` the fits maximise the full likelihood, and llf in B is that. B may have several maxima: of two
+starts, one that leaves out what lies far from running medians and one that weighs it little, the better end is taken. Its curve,
+bands and likelihood are those of normal noise with the final weights times (nu + 1) / (nu + 3), the information of an observation
+with t noise beside 1 / s^2.
 
 - K. L. Lange, R. J. A. Little and J. M. G. Taylor (1989), "Robust statistical modeling using the t distribution".
 - M. E. Tipping and N. D. Lawrence (2005), "Variational inference for Student-t models".
@@ -55,7 +56,7 @@ class Robustness:
     weights : dict
         E u of its observations, arrays: near one for ordinary observations, near zero for outliers.
     bound : float
-        Lower bound B of the restricted log-likelihood.
+        Lower bound B of the restricted log-likelihood; with ``method="ml"`` that with the full one in place of llf.
     n_turns : int
     """
 
@@ -77,8 +78,8 @@ class Fitted(Protocol):
         """With the posterior of what each observation measures."""
 
     @property
-    def restricted_llf(self) -> float:
-        """Restricted log-likelihood, what is diffuse in scaled units."""
+    def maximised_llf(self) -> float:
+        """Restricted log-likelihood, or the full one with ``method="ml"``; what is diffuse in scaled units."""
 
 
 Fit = TypeVar("Fit", bound=Fitted)
@@ -135,13 +136,13 @@ def _alternated(
     found: Fit | None = None
     for turn in range(1, MOST_TURNS + 1):
         found = fit(with_weights(observations, weights), found)
-        bounds.append(found.restricted_llf + gain)
+        bounds.append(found.maximised_llf + gain)
         if has_converged(bounds):
             anew = fit(with_weights(observations, weights), None)
-            if not anew.restricted_llf > found.restricted_llf + NEGLIGIBLE:
+            if not anew.maximised_llf > found.maximised_llf + NEGLIGIBLE:
                 return found, Robustness(df, weights, bounds[-1], turn)
             found = anew  # a fit that began at the one before had missed it
-            bounds[-1] = found.restricted_llf + gain
+            bounds[-1] = found.maximised_llf + gain
         weights, df, gain = next_weights(found, observations, df, free)
         if known is not None and moved(known.weights, weights) < SAME:
             return None
@@ -161,7 +162,10 @@ def check_robust(robust: Any, observations: Observations) -> dict[str, float | N
         robust = dict.fromkeys(robust)
     for name, df in robust.items():
         if name not in names:
-            raise SpecificationError(f"robust names {name!r}; the series are {', '.join(names)}")
+            raise SpecificationError(
+                f"robust names {name!r}; the series are {', '.join(names)}. robust=True is Student-t noise of all of them, and a "
+                "loss by its name is loss="
+            )
         if df is not None:
             check_positive(df, f"robust[{name!r}]")
     return dict(robust)

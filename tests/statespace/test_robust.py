@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
 import smoothfit as sf
 from smoothfit.errors import SpecificationError
@@ -56,6 +57,44 @@ def test_no_turn_lowers_the_bound_and_the_end_is_a_fixed_point():
     assert df["a"] == pytest.approx(res.noise_df["a"], rel=1e-2)
     constant = last.llf - last.restricted_llf
     assert res.robustness.bound >= bounds[-1] - constant - 1e-6
+
+
+def full_bound(x, y, q, sigma, weights, df):
+    """Full log-likelihood of an integrated Wiener process by dense algebra, and what the law of the weights adds.
+
+    The process is orthogonal to lines in the metric of the noise.
+    """
+    low = np.minimum.outer(x, x) - x[0]
+    K = q * low**2 * (3 * (np.maximum.outer(x, x) - x[0]) - low) / 6
+    V, X = K + np.diag(sigma**2 / weights), np.column_stack([np.ones_like(x), x])
+    A = X.T @ np.linalg.solve(V, X)
+    rest = y - X @ np.linalg.solve(A, X.T @ np.linalg.solve(V, y))
+    log_det = np.linalg.slogdet(V)[1] + np.linalg.slogdet(A)[1] - np.linalg.slogdet((X.T * weights / sigma**2) @ X)[1]
+    shape = (df + 1) / 2
+    rate = shape / weights
+    prior, mean_log = stats.gamma(df / 2, scale=2 / df), special.digamma(shape) - np.log(rate)
+    expected = (df / 2 - 1) * mean_log - df / 2 * weights + prior.logpdf(1.0) + df / 2  # of log p(u)
+    added = expected + stats.gamma(shape, scale=1 / rate).entropy() + (mean_log - np.log(weights)) / 2
+    return added.sum() - (len(y) * np.log(2 * np.pi) + log_det + rest @ np.linalg.solve(V, rest)) / 2
+
+
+def test_starts_are_compared_by_the_full_likelihood_if_it_is_maximised(monkeypatch):
+    rng = np.random.default_rng(76)  # the restricted likelihood prefers the end of the other start
+    x = np.sort(rng.uniform(0, 6, 16))
+    y, ends, alternated = np.sin(x) + 0.1 * rng.standard_t(2, 16), [], robust._alternated
+
+    def recorded(*arguments):
+        ends.append(alternated(*arguments))
+        return ends[-1]
+
+    monkeypatch.setattr(robust, "_alternated", recorded)
+    res = sf.SmoothingSpline(sf.observe(x, y), order=2).fit("ml", robust={"f": 4.0})
+    bounds = [full_bound(x, y, one.q, one.sigma["f"], own.weights["f"], own.df["f"]) for one, own in ends]
+    np.testing.assert_allclose([own.bound for _, own in ends], bounds, atol=1e-5)
+    assert bounds[1] > bounds[0] + 0.005
+    restricted = [own.bound - one.maximised_llf + one.restricted_llf for one, own in ends]
+    assert restricted[1] < restricted[0] - 0.02
+    assert res.robustness.bound == ends[1][1].bound
 
 
 def test_t_noise_is_recognised_and_normal_noise_too():
