@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 
-from .._validation import FloatArray
-from ..basis import BSplineBasis
+from .._validation import FloatArray, first_index
+from ..basis import BSplineBasis, FourierBasis
 from ..basis.base import Basis
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -38,15 +38,32 @@ def check_degree(basis: Basis, readings: Readings) -> None:
         )
 
 
+def closed_domain(basis: Basis) -> tuple[float, float] | None:
+    """Ends beyond which a basis has no values; None if it has some everywhere."""
+    is_open = isinstance(basis, FourierBasis) or getattr(basis, "extrapolate", "error") != "error"
+    return None if is_open else basis.domain
+
+
 def check_lagged(basis: Basis, x: FloatArray, lag: float, name: str) -> None:
-    """Refuse x (n,) that less a lag is outside the domain of a basis without extrapolation."""
-    (first, last), shifted = basis.domain, x - lag
-    outside = (shifted < first) | (shifted > last)
-    if outside.any() and getattr(basis, "extrapolate", "error") == "error":
-        k = int(np.argmax(outside))
+    """Refuse x (n,) at which a basis without extrapolation has no values once a lag is subtracted."""
+    ends = closed_domain(basis)
+    if ends is not None and (outside := (x - lag < ends[0]) | (x - lag > ends[1])).any():
         raise DataError(
-            f"x[{k}] less the lag of {name!r}, which may be {lag:.4g}, is outside the domain of the basis, {first:g} to {last:g}; "
-            "extend the domain, or pass another x"
+            f"x[{first_index(outside)}] less the lag of {name!r}, which may be {lag:.4g}, is outside the domain of the basis, "
+            f"{ends[0]:g} to {ends[1]:g}; extend the domain, or pass another x"
+        )
+
+
+def check_dates(basis: AnyBasis, abscissa: Abscissa, x: FloatArray, argument: str, of: str = "") -> None:
+    """Refuse dates, which are numbers x (n,) to the basis, at which it has no values; it names numbers that are given by itself."""
+    ends = closed_domain(basis) if abscissa.kind == "datetime" and isinstance(basis, Basis) else None
+    if ends is not None and (outside := (x < ends[0]) | (x > ends[1])).any():
+        i = first_index(outside)
+        at, first, last = (abscissa.label_of_number(float(number)) for number in (x[i], *ends))
+        unit = f" in units of {abscissa.unit}" if abscissa.unit else ""
+        raise DataError(
+            f"{argument}[{i}]{of} is {at}, outside the domain of the basis, {first} to {last} ([{ends[0]:g}, {ends[1]:g}]{unit}, "
+            f"zero being {abscissa.origin_label}); widen the knots or choose extrapolate="
         )
 
 

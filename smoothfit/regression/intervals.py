@@ -28,6 +28,7 @@ from ..results.prediction import CurvePrediction, Estimate
 from .band import BandRows, pack
 from .engine import BandEngine
 from .fit import Fit
+from .functionals import check_dates
 from .products import ProductRows
 from .restricted import brought_within
 from .sensor_engine import SensorEngine
@@ -180,6 +181,8 @@ class Intervals(CurveResults, Integrated):
     def _points(self, asked: Asked, deriv: int, regressors: Any = None, name: str | None = None) -> Points:
         """Points a user asks about, where a series that shows something else than the curve observes if `name` is one."""
         points = super()._points(asked, deriv)
+        if name not in self.observations.names or not self.observations[str(name)].has_lag:
+            check_dates(self.basis, self.observations.abscissa, points.coarse, "x")
         has_own = name in self.observations.names and self.observations[str(name)].is_adjusted
         return SeriesPoints(points.coarse, points.fine, str(name)) if has_own else points
 
@@ -194,6 +197,13 @@ class Intervals(CurveResults, Integrated):
             return SeriesRows(points.series, points.coarse, deriv)
         return self._rows_at(points, deriv)
 
+    def _limits_within(self, lower: Any, upper: Any) -> tuple[Points, Points]:
+        """Limits as points, (1,) each, within the basis."""
+        ends = self._limits_of_integral(lower, upper)
+        for argument, end in zip(("lower", "upper"), ends, strict=True):
+            check_dates(self.basis, self.observations.abscissa, end.coarse, argument)
+        return ends
+
     def _estimate_of(self, rows: BandRows | ProductRows) -> Estimate:
         """Estimate of a single row, with an interval that integrates over smoothing and SDs."""
         value, se = float(rows.times(self._fit.coef)[0]), float(np.sqrt(self._fit.cov.variance(rows)[0]))
@@ -201,7 +211,7 @@ class Intervals(CurveResults, Integrated):
 
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f from lower to upper, in units of f times x, with its standard error and its interval."""
-        start, end = self._limits_of_integral(lower, upper)
+        start, end = self._limits_within(lower, upper)
         return self._estimate_of(pack(self.basis.integral(start.coarse, end.coarse, sparse=True)))
 
     # Draws --------------------------------------------------------------------------------------------------------------------

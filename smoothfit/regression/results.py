@@ -325,7 +325,7 @@ class SplineRegressionResults(NoiseResults):
         >>> round(float(change), 6), round(change.se, 4)  # of a line: 0.1 / sqrt(1.1), the sum of (x - .5)^2 being 1.1
         (2.0, 0.0953)
         """
-        start, end = self._limits_of_integral(lower, upper)
+        start, end = self._limits_within(lower, upper)
         return self._estimate_of(pack(csr_array(self.basis.design(end.coarse, 0) - self.basis.design(start.coarse, 0))))
 
     def sample(

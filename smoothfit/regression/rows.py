@@ -21,7 +21,7 @@ from ..observations.points import PointObservations
 from ..observations.readings import NoisyReadings
 from .band import CHUNK, BandRows, Factor, factorize, factorize_readings, join, merged, pack
 from .correlation import Correlation, places
-from .functionals import check_degree, check_lagged, degree_of, rows_of_reading
+from .functionals import check_dates, check_degree, check_lagged, degree_of, rows_of_reading
 from .products import ProductRows
 from .response import Slow
 from .whitening import Whitening
@@ -72,6 +72,8 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
         check_noise(own)
         check_size(own)
     if not isinstance(observations, PointObservations) or not isinstance(basis, TensorProductBasis):
+        if isinstance(observations, Observations):
+            _check_dates_of(observations, basis)
         return
     if len(observations.inputs) != basis.n_variables:
         raise SpecificationError(
@@ -82,6 +84,15 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
         if reading.sd is not None and not reading.sd.all():
             i = int(np.argmin(reading.sd))
             raise SpecificationError(f"sd[{i}] of {reading.name!r} is zero; what is known exactly is a constraint: sf.Equals")
+
+
+def _check_dates_of(observations: Observations, basis: AnyBasis) -> None:
+    """Refuse dates outside a basis; those of a series with an unknown lag are elsewhere in it."""
+    abscissa = observations.abscissa
+    for reading in observations.readings:
+        arguments = ("x",) if reading.upper is None else ("lower", "upper")
+        for argument, x in () if reading.has_lag else zip(arguments, reading.limits, strict=True):
+            check_dates(basis, abscissa, abscissa.to_numbers(x), argument, f" of {reading.name!r}")
 
 
 def is_streamed(basis: AnyBasis, readings: NoisyReadings) -> bool:

@@ -30,7 +30,7 @@ from ..observations.series import CALIBRATED, estimated_of
 from .correlated import Profile
 from .criteria import RestrictedLikelihood
 from .fitting import Estimate
-from .functionals import degree_of
+from .functionals import closed_domain, degree_of
 from .rows import Rows
 
 KINDS = (*CALIBRATED, "response_time")
@@ -151,11 +151,12 @@ def _limits_of_lag(rows: Rows, reading: Readings, extent: float) -> tuple[float,
         )
     abscissa = rows.along_x.abscissa
     x = np.concatenate([abscissa.to_numbers(end) for end in reading.limits])
-    (first, last), low, high = basis.domain, -LONGEST * extent, LONGEST * extent
+    low, high, closed = -LONGEST * extent, LONGEST * extent, closed_domain(basis)
     if reading.lag_limits is not None:
         low, high = (abscissa.in_unit(end) for end in reading.lag_limits)
-    if getattr(basis, "extrapolate", "error") != "error":
+    if closed is None:
         return low, high
+    first, last = closed
     ends, margin = (float(x.max()) - last, float(x.min()) - first), MARGIN * extent / basis.n_basis
     inner = max(low, ends[0]), min(high, ends[1])
     if not inner[0] + 2 * margin < inner[1] or (reading.lag_limits is not None and inner != (low, high)):

@@ -319,12 +319,12 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
         said = (
             f"{name!r} is some {abs(one.effect):.3g}{unit} {'late' if one.effect > 0 else 'early'} beside the other series ({ses})"
         )
-        remedy = "or estimate, in a SmoothingSpline, the lag, lag='estimate', or of a slow instrument response_time='estimate'"
+        remedy = "or estimate the lag, lag='estimate', or of a slow instrument response_time='estimate'"
         return Misfit(name, kind, p, said, f"check the clock of {name!r}, {remedy}")
     factor = 1 + one.effect  # by one step from a factor of one, and so no more than a hint if it is far
     varies = f"varies {factor:.3g} times as much as" if 1 / FARTHEST < factor < FARTHEST else "does not vary as"
     said = f"{name!r} {varies} the other series suggest ({ses})"
-    return Misfit(name, kind, p, said, f"check the unit of {name!r}, or estimate the factor, scale='estimate' in a SmoothingSpline")
+    return Misfit(name, kind, p, said, f"check the unit of {name!r}, or estimate the factor, scale='estimate'")
 
 
 def _noise_level(

@@ -150,3 +150,23 @@ def test_a_gap_is_no_trouble_with_a_penalty():
     res = sf.SplineRegression(sf.observe(x, y), BASIS.refine(4), CURVATURE).fit()
     se = res.get_prediction([0.1, 0.4]).se_mean
     assert se[1] > 2 * se[0]
+
+
+@wrong
+def test_dates_outside_the_basis_are_named_as_dates():
+    days, y = pd.date_range("2024-01-01", periods=21, freq="D"), Y[:21]
+    with pytest.raises(DataError, match=r"x\[11\] of 'f' is 2024-01-12, .* 2024-01-01 to 2024-01-11 \(\[0, 10\] in units of D"):
+        sf.SplineRegression(sf.observe(days, y, unit="D"), sf.BSplineBasis.uniform(0, 10, 3))
+    spans = sf.observe_integral(days[:-1], days[1:], y[1:], unit="D")
+    with pytest.raises(DataError, match=r"lower\[11\] of 'integral' is 2024-01-12"):
+        sf.SplineRegression(sf.observe(days[:9], y[:9], unit="D") + spans, sf.BSplineBasis.uniform(0, 10, 3))
+    res = sf.SplineRegression(sf.observe(days, y, unit="D"), sf.BSplineBasis.uniform(0, 20, 3)).fit()
+    late = pd.DatetimeIndex(["2024-01-20", "2024-01-25"])
+    for ask in (res.predict, res.get_prediction, res.sample):
+        with pytest.raises(DataError, match=r"x\[1\] is 2024-01-25, .* zero being 2024-01-01\); widen the knots"):
+            ask(late)
+    for ask in (res.integrate, res.difference):
+        with pytest.raises(DataError, match=r"upper\[0\] is 2024-01-25"):
+            ask(*late)
+    basis = sf.BSplineBasis.uniform(0, 20, 3, extrapolate="linear")
+    assert np.isfinite(sf.SplineRegression(sf.observe(days, y, unit="D"), basis).fit().predict(late)).all()

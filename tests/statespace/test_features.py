@@ -501,8 +501,9 @@ def test_covariances_take_no_gross_errors():
     assert (len(level.x), len(slope.x)) == (18, 18) or len(level.x) > 15
     online = res.online(lag=4)
     np.testing.assert_allclose(online.predict([20.0]), res.predict([20.0]), rtol=1e-9)
-    with pytest.raises(DataError, match="here are only those of 'a'"):
-        online.append(20.0, 0.0, name="a")
+    online.append(20.0, 0.0, name="a")
+    with pytest.raises(DataError, match="that of 'a' at x = 20 was appended alone"):
+        online.append(20.0, 0.0, name="b")
 
 
 def test_a_stream_of_a_sum_is_the_posterior_of_all(season, monkeypatch):
@@ -538,7 +539,7 @@ def test_a_stream_of_a_sum_is_the_posterior_of_all(season, monkeypatch):
         (lambda o: {"order": 2, "period": 20.0}, {"lam": 1.0, "edf": 5.0}, "lam and edf are given"),
         (lambda o: {"prior": pri.Matern(1.5), "noise": {"f": pri.OrnsteinUhlenbeck(1.0)}}, {"method": "gcv"}, "'reml' or 'ml'"),
         (lambda o: {"prior": pri.Matern(1.5)}, {"method": "loo"}, "method is 'loo'"),
-        (lambda o: {"prior": pri.Matern(1.5)}, {"robust": "g"}, "robust names 'g'"),
+        (lambda o: {"prior": pri.Matern(1.5)}, {"robust": "g"}, "robust names 'g'.*by its name is loss="),
         (lambda o: {"prior": pri.IntegratedWiener(2)}, {"edf": 1.0}, "edf is 1"),
     ],
 )

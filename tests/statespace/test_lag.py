@@ -193,6 +193,7 @@ def test_an_ignored_lag_is_reported_with_its_size_and_remedy(model):
     assert (found.series, found.kind) == ("b", "lag")
     assert "some 0.417 late" in found.finding
     assert "lag='estimate'" in found.remedy
+    assert "SmoothingSpline" not in found.remedy
     assert "early" in ignored(-0.5).misfits[0].finding
     assert {one.kind for one in ignored(0.7, offset=0.5).misfits} == {"bias", "lag"}
     assert ignored().misfits == ()
