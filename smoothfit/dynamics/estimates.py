@@ -151,7 +151,7 @@ class Estimates(Results):
         return frame.assign(weight=1 / len(frame)).rename_axis("node")
 
     def plot_hyperparameters(self, ax: Any = None) -> npt.NDArray[Any]:
-        """Draw the posterior of each of `params`: its draws, its estimate and its interval.
+        """Draw the posterior density of each of `params`, of the logarithm of a noise, with its estimate and its interval.
 
         Parameters
         ----------
@@ -172,9 +172,10 @@ class Estimates(Results):
         3
         >>> plt.close()
         """
-        from ..results.plotting import plot_nodes
+        from ..results.plotting import PROBABILITIES, plot_posteriors
 
-        return plot_nodes(self.hyperparameters, self.params, self.conf_int(), ax, self._is_positive)
+        quantiles = None if self._posterior is None else self.hyperparameters.quantile(PROBABILITIES)
+        return plot_posteriors(quantiles, self.params, self.conf_int(), ax, self._is_positive)
 
     @property
     def delay(self) -> Estimate:

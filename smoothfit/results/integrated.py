@@ -97,7 +97,9 @@ class Integrated:
         return pd.DataFrame(columns | {"weight": posterior.weights}).rename_axis("node")
 
     def plot_hyperparameters(self, ax: Any = None) -> Any:
-        """Draw the posterior of each estimated SD and hyperparameter: its weighted nodes, its estimate and its interval.
+        """Draw the posterior density of each estimated SD and hyperparameter, with its estimate and its interval.
+
+        A positive one has a logarithmic axis, and the density is that of its logarithm.
 
         Parameters
         ----------
@@ -118,10 +120,19 @@ class Integrated:
         2
         >>> plt.close()
         """
-        from .plotting import plot_nodes
+        import pandas as pd
+
+        from .plotting import PROBABILITIES, plot_posteriors
 
         estimates, intervals = self._plotted
-        return plot_nodes(self._hyperparameters, estimates, intervals, ax, ~estimates.index.isin(list(self._signed)))
+        quantiles = None
+        if self._is_integrated:
+            many, values = self._at_many  # a density shows the steps of a lattice, which ends of intervals do not
+            quantiles = pd.DataFrame(index=PROBABILITIES, columns=estimates.index, dtype=float)
+            for name in estimates.index:
+                power = self._at_nodes[name][1]
+                quantiles[name] = [quantile_of_parameter(many, values[name], power, p) for p in PROBABILITIES.tolist()]
+        return plot_posteriors(quantiles, estimates, intervals, ax, ~estimates.index.isin(list(self._signed)))
 
     @property
     def _signed(self) -> Collection[str]:

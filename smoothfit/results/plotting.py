@@ -28,8 +28,9 @@ WIDEST_BAND = 0.5  # ranges of the curve beyond that are shown
 MOST_LAGS = 25
 TICKS_PER_INCH = 1.5  # of times, so that their labels stay apart
 LEAST_TICKS = 5
-MOST_LINES = 40  # nodes that are drawn one by one
-NODE_BINS = 24  # of the histogram of more
+PROBABILITIES = np.array(
+    [0.005, 0.025, *np.linspace(0.05, 0.95, 19), 0.975, 0.995]
+)  # between whose quantiles a density is constant
 QUANTILE_RANGE = 0.95  # of order statistics, each by itself
 
 
@@ -245,30 +246,30 @@ def plot_replications(values: FloatArray, estimate: float, interval: FloatArray,
     add_legend(ax)
 
 
-def plot_nodes(
-    nodes: pd.DataFrame, estimates: pd.Series, intervals: pd.DataFrame, ax: Any, is_positive: npt.NDArray[np.bool_]
+def plot_posteriors(
+    quantiles: pd.DataFrame | None, estimates: pd.Series, intervals: pd.DataFrame, ax: Any, is_positive: npt.NDArray[np.bool_]
 ) -> npt.NDArray[Any]:
-    """Draw the weights of the nodes over each parameter, a positive one on a logarithmic axis, with its estimate and its interval.
+    """Draw the posterior density of each parameter, of the logarithm of a positive one, with its estimate and its interval.
 
-    Many nodes are drawn as a histogram, as lines would hide each other.
+    `quantiles` are those at `PROBABILITIES`: the density between two of them is their difference over the distance.
     """
     names = list(estimates.index)
     axes = panels(ax, max(1, len(names)), 4, (4, 3))
     for name, positive, one in zip(names, is_positive, axes, strict=False):
-        is_shown = (nodes[name] > 0).to_numpy() | (not positive)
-        values, weights = nodes[name].to_numpy()[is_shown], nodes["weight"].to_numpy()[is_shown]
-        if len(np.unique(values)) > MOST_LINES:
-            bins = (np.geomspace if positive else np.linspace)(values.min(), values.max(), NODE_BINS + 1)
-            weights, _, _ = one.hist(values, bins=bins, weights=weights, color=CURVE_COLOUR, alpha=0.5)
-        else:
-            one.vlines(values, 0, weights, color=CURVE_COLOUR, alpha=0.7)
+        top = 1.0
+        if quantiles is not None:
+            ends = quantiles[name].to_numpy()
+            ends, kept = np.unique(ends[(ends > 0) | (not positive)], return_index=True)
+            density = np.diff(PROBABILITIES[-len(kept) :][kept]) / np.diff(np.log(ends) if positive else ends)
+            one.stairs(density, ends, fill=True, color=CURVE_COLOUR, alpha=0.5, label="posterior")
+            top = 1.05 * float(np.max(density, initial=0.0))
         estimate = float(estimates[name]) if estimates[name] > 0 or not positive else None
-        _mark(one, estimate, intervals.loc[name].to_numpy(), 1.05 * float(np.max(weights, initial=0.0)))
+        _mark(one, estimate, intervals.loc[name].to_numpy(), top)
         one.set(xlabel=name)
         if positive:
             one.set_xscale("log")
             _thin_ticks(one)
         one.set_ylim(bottom=0)
         add_legend(one)
-    axes[0].set_ylabel("weight")
+    axes[0].set_ylabel("density")
     return axes

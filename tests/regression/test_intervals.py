@@ -214,7 +214,7 @@ def test_nodes_are_drawn():
     for case in ("two SDs", "line"):
         axes = fitted(case).plot_hyperparameters()
         assert [one.get_xlabel() for one in axes] == list(fitted(case).hyperparameter_intervals().index)
-        assert all(len(one.collections) for one in axes)
+        assert all(len(one.patches) == 1 for one in axes)
 
 
 @pytest.mark.parametrize("case", ["SD unknown", "line, sd known", "two SDs"])

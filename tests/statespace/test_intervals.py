@@ -107,6 +107,10 @@ def test_what_is_integrated_can_be_looked_at():
     assert nodes["q"].min() < res.params["q"] < nodes["q"].max()
     axes = res.plot_hyperparameters()
     assert [ax.get_xlabel() for ax in axes] == ["sigma.level", "q"]
+    for ax, interval in zip(axes, res.conf_int().to_numpy(), strict=True):
+        density, edges, _ = ax.patches[0].get_data()
+        below = np.interp(np.log(interval), np.log(edges), np.append(0.005, 0.005 + np.cumsum(density * np.diff(np.log(edges)))))
+        np.testing.assert_allclose(below, [0.025, 0.975], atol=0.002)
     fixed = sf.SmoothingSpline(wave(15)).fit(bandwidth=0.5).hyperparameters
     assert len(fixed) == 1
 
