@@ -112,7 +112,8 @@ class Rows:
         nodes = x.coarse[starts]
         if len(nodes) < 2:
             label = observations.abscissa.label(readings[0].x[0])
-            raise DataError(f"all {len(delta)} observations are at x = {label}; a curve needs at least two distinct x")
+            which = f"all {len(delta)} observations are" if len(delta) > 1 else "the only observation is"
+            raise DataError(f"{which} at x = {label}; a curve needs at least two distinct x")
         x_unit = float(np.ldexp(1.0, int(np.frexp((nodes[-1] - nodes[0]) / (len(nodes) - 1))[1])))
         origin, y_unit = _y_scale(observations, x_unit)
         scale = Scale(x_unit, y_unit, origin)

@@ -209,7 +209,8 @@ def scale_of(observations: Observations, is_free: bool, phases: Phases | None) -
     keys = np.unique(np.concatenate([part.keys for part in parts]))
     if len(keys) < 2:
         label = observations.abscissa.label(observations.readings[0].x[0])
-        raise DataError(f"all {len(observations)} observations are at x = {label}; a curve needs at least two distinct x")
+        which = f"all {len(observations)} observations are" if len(observations) > 1 else "the only observation is"
+        raise DataError(f"{which} at x = {label}; a curve needs at least two distinct x")
     span, n_steps = float((keys[-1] - keys[0]).real), len(keys) - 1
     if phases is not None:
         span, n_steps = phases.period, len(phases.distinct)
