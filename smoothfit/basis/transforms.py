@@ -181,7 +181,8 @@ def _stateful(describe: Callable[P, Columns]) -> Callable[P, Any]:
         x = args[0] if args else options["x"]
         points = _abscissae(x)
         if state is None:
-            if request.learns and _is_called_by_patsy(sys._getframe(1)):
+            # patsy evaluates factors with names in a class of its own
+            if request.learns and type(sys._getframe(1).f_locals).__module__ == "patsy.eval":
                 raise SpecificationError(
                     f"patsy stores knots for a bare name only, and would place them anew for new data; write {name}(...) after "
                     f"from smoothfit.basis import {name}"
@@ -198,11 +199,6 @@ def _stateful(describe: Callable[P, Columns]) -> Callable[P, Any]:
     marked.get_required_variables = lambda *args, **options: ()
     TRANSFORMS[name] = transform
     return transform
-
-
-def _is_called_by_patsy(frame: Any) -> bool:
-    """Whether a frame is the evaluation of a factor by patsy, which keeps names in a class of its own."""
-    return type(frame.f_locals).__module__ == "patsy.eval"
 
 
 def _tell_formulaic() -> None:

@@ -177,7 +177,8 @@ def _noisy_readings(problem: Problem, method: str, fitted: Fitted) -> str | None
     variance = float(residual @ residual) / len(residual)
     if variance <= 1e-24 * max(float(np.nanvar(sample.y)), np.finfo(float).tiny):
         return None
-    first = _lag_one(residual)
+    centre = residual - residual.mean()
+    first = float(centre[1:] @ centre[:-1] / (centre @ centre))
     if equation.order > 1 and first > max(MOVING, 3 / np.sqrt(len(residual))):
         return (
             f'method="{method}" assumes white noise in the difference equation, but neighbouring residuals are correlated '
@@ -301,8 +302,3 @@ def _correlated_innovations(problem: Problem, method: str, fitted: Fitted) -> st
                 'input, derivatives of inputs or a delay (delay="estimate"), or use cov_type="HAC"'
             )
     return None
-
-
-def _lag_one(residual: FloatArray) -> float:
-    centred = residual - residual.mean()
-    return float(centred[1:] @ centred[:-1] / (centred @ centred))

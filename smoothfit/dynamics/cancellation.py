@@ -26,7 +26,8 @@ def unidentified(problem: Problem, method: Method, fitted: Fitted) -> str | None
     equation = problem.equation
     if equation.known or equation.bounds or _is_sure(equation, fitted):
         return None
-    fewer = replace(equation, hidden=equation.hidden - 1, input_derivatives=_lower_orders(equation))
+    lower = tuple(max(0, j - 1) for j in equation.input_derivatives)  # as far below the number of states as before
+    fewer = replace(equation, hidden=equation.hidden - 1, input_derivatives=lower if any(lower) else ())
     try:
         other = method.estimate(centred(Problem(*lowered(fewer, problem.sample))))
     except (SmoothfitError, np.linalg.LinAlgError):  # an equation that cannot be fitted does not fit as well
@@ -54,12 +55,6 @@ def _ratio(fitted: Fitted, other: Fitted) -> float:
         return 2 * (fitted.llf - other.llf)
     squares = [(one.n_rows - len(one.theta)) * one.sigma2[0] for one in (fitted, other)]
     return float(fitted.n_rows * np.log(squares[1] / squares[0]))
-
-
-def _lower_orders(equation: Equation) -> tuple[int, ...]:
-    """The highest derivatives of the inputs with one state less: as far below its order as before."""
-    found = tuple(max(0, j - 1) for j in equation.input_derivatives)
-    return found if any(found) else ()
 
 
 def _is_sure(equation: Equation, fitted: Fitted) -> bool:

@@ -15,11 +15,6 @@ ROW_BY_ROW = ("robust", "HC0", "HC1", "HC2", "HC3")
 COV_TYPES = ("nonrobust", "oim", "robust", "HC0", "HC1", "HC2", "HC3", "HAC", "cluster", "eiv", "bootstrap")
 
 
-def automatic_lags(n: int) -> int:
-    """Newey & West's rule, 4 (n / 100)^(2/9)."""
-    return int(np.floor(4 * (n / 100) ** (2 / 9)))
-
-
 def sandwich_cov(
     bread: FloatArray,
     scores: FloatArray,
@@ -49,7 +44,8 @@ def sandwich_cov(
         free = 1 - leverage
         meat = sandwich.S_white_simple(scores / (np.sqrt(free) if cov_type == "HC2" else free)[:, None])
     elif cov_type == "HAC":
-        lags = automatic_lags(n) if maxlags is None else check_order(maxlags, "maxlags", 0, n - 1)
+        newey_west = int(4 * (n / 100) ** (2 / 9))
+        lags = newey_west if maxlags is None else check_order(maxlags, "maxlags", 0, n - 1)
         meat = sum(sandwich.S_hac_simple(scores[runs == run], min(lags, int((runs == run).sum()) - 1)) for run in np.unique(runs))
     else:
         count = len(np.unique(runs))

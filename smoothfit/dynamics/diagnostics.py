@@ -96,7 +96,7 @@ def coherence(problem: Problem, name: str | None, n_tapers: int) -> pd.DataFrame
     from scipy.signal.windows import dpss
 
     sample, equation = problem.sample, problem.equation
-    if sample.step is None or not sample.is_complete:
+    if sample.step is None or not sample.reads_values_only or not np.isfinite(sample.y).all():
         raise SpecificationError("coherence needs regular times and every observation")
     if not equation.inputs:
         raise SpecificationError("coherence is with an input, and there is none")

@@ -108,6 +108,8 @@ class EquationEngine:
         Which of the intensities and unknown noise variances there are; others are zero.
     """
 
+    is_linear = has_slow_prior = False  # coefficients are estimated, too
+
     def __init__(self, problem: Problem, coefficients: FloatArray, absent: int | None = None):
         levels = centring(problem)
         self.problem = problem = levels.problem(problem)
@@ -216,16 +218,6 @@ class EquationEngine:
     def is_size(self) -> npt.NDArray[np.bool_]:
         """The log variances (p,)."""
         return np.arange(self.n_system + len(self.free)) >= self.n_system
-
-    @property
-    def is_linear(self) -> bool:
-        """It is not: coefficients are estimated, too."""
-        return False
-
-    @property
-    def has_slow_prior(self) -> bool:
-        """It has not: coefficients are estimated, too."""
-        return False
 
     def terms(self, theta: FloatArray, order: int = 0) -> Terms:
         """Log-determinant and sum of squares at theta (L, p); derivatives stand in no closed form.

@@ -26,33 +26,8 @@ from ..errors import DataError, SpecificationError
 from .frames import column_of
 from .specification import Term, derivative_name
 
-FUNCTIONS = {
-    name: getattr(np, name)
-    for name in (
-        [
-            "sign",
-            "abs",
-            "exp",
-            "log",
-            "log1p",
-            "expm1",
-            "sqrt",
-            "sin",
-            "cos",
-            "tan",
-            "tanh",
-            "sinh",
-            "cosh",
-            "arctan",
-            "square",
-            "maximum",
-            "minimum",
-            "where",
-            "power",
-            "heaviside",
-        ]
-    )
-}
+NUMPY = "sign abs exp log log1p expm1 sqrt sin cos tan tanh sinh cosh arctan square maximum minimum where power heaviside"
+FUNCTIONS = {name: getattr(np, name) for name in NUMPY.split()}
 FUNCTIONS["I"] = lambda x: x
 FUNCTIONS["pi"] = np.pi
 MARK = "_curve"
@@ -73,7 +48,8 @@ class FormulaInputs:
         self.texts = texts
         self.named = [text for text in texts if text in columns]
         others = [text for text in texts if text not in columns]
-        self._fit = {name: values for name, values in columns.items() if any(_is_in(text, name) for text in others)}
+        words = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in columns}
+        self._fit = {name: values for name, values in columns.items() if any(map(words[name].search, others))}
 
     def of(self, columns: Mapping[str, Any]) -> FloatArray:
         """Columns (n, k) of the inputs in another frame."""
@@ -98,10 +74,6 @@ class FormulaInputs:
                 raise DataError(f"cannot evaluate the input {text!r} of the formula: {error.message}") from None
             parts.append(np.asarray(matrix, dtype=float))
         return np.hstack(parts) if parts else np.zeros((0, 0))
-
-
-def _is_in(text: str, name: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) is not None
 
 
 class Parts(NamedTuple):

@@ -235,10 +235,6 @@ class StateSpace:
         """The matrices of the steps."""
         return discretize(self._system(theta), self.equation.entry, self.lengths)
 
-    def _steps_and_slopes(self, theta: FloatArray) -> tuple[Discrete, list[Discrete]]:
-        """The matrices of the steps and their changes with each parameter that enters A."""
-        return discretize_jacobian(self._system(theta), self.equation.entry, self.lengths, self.directions)
-
     @cached_property
     def directions(self) -> FloatArray:
         """Change of A with each parameter that enters it."""
@@ -264,7 +260,7 @@ class StateSpace:
             square = np.zeros((0, 0))
             first = self._log_det_first(values, [])[0] if self._firsts else 0.0
             return Terms(sums[0, 0] - first, sums[1, 0], used, empty, empty, square, square, innovations, variances)
-        values, changes = self._steps_and_slopes(theta)
+        values, changes = discretize_jacobian(self._system(theta), self.equation.entry, self.lengths, self.directions)
         count = self.n_params
         first, by_first = self._log_det_first(values, changes) if self._firsts else (0.0, 0.0)
         from_first = np.zeros(count)

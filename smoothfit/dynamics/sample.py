@@ -282,11 +282,6 @@ class Sample:
         return found
 
     @property
-    def is_complete(self) -> bool:
-        """Whether each output has one series of its own, without derivatives, that observes it at every node."""
-        return self.reads_values_only and bool(np.isfinite(self.y).all())
-
-    @property
     def reads_values_only(self) -> bool:
         """Whether there is one series for each output, which observes the output itself."""
         return tuple((c.output, c.deriv) for c in self.channels) == tuple((i, 0) for i in range(len(self.outputs)))
@@ -303,11 +298,6 @@ class Sample:
     def with_readings(self, y: FloatArray) -> Sample:
         """The same design with other observations."""
         return replace(self, y=frozen(y))
-
-
-def channel_label(channel: Channel, outputs: tuple[str, ...]) -> str:
-    """What a series observes, for example ``D(y)``."""
-    return derivative_name(outputs[channel.output], channel.deriv)
 
 
 def term_columns(sample: Sample, equation: Equation, curves: Sequence[FloatArray], t: FloatArray) -> list[FloatArray]:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import DataError
-from .sample import Sample, channel_label
+from .sample import Sample
+from .specification import derivative_name
 
 OF_TIME = 100.0  # decades of a gap to the power m + 1, either way of one
 OF_VALUES = 50.0  # decades of observations, inputs and SDs, either way of one
@@ -35,7 +36,8 @@ def check_scales(sample: Sample, order: int) -> None:
     for channel, y, ratio in zip(sample.channels, sample.y.T, sample.ratio.T, strict=True):
         known = np.isfinite(y)
         _check_largest(sample, channel.name, np.where(known, np.abs(y), 0.0))
-        _check_all(sample, f"the {'sd' if channel.known else 'weight'} of {channel_label(channel, sample.outputs)}", ratio, known)
+        observed = derivative_name(sample.outputs[channel.output], channel.deriv)
+        _check_all(sample, f"the {'sd' if channel.known else 'weight'} of {observed}", ratio, known)
     for name, u in zip(sample.inputs, sample.u.T, strict=True):
         _check_largest(sample, name, np.abs(u))
 

@@ -31,12 +31,6 @@ SINGULAR = 4.0  # n eps, times this: a conditional variance, relative to the pri
 CHUNK = 2**22  # numbers of one block of cross-covariances
 
 
-def matrices_held(parameters: Parameters) -> int:
-    """How many n x n matrices a fit holds at once."""
-    d, free = len(parameters.length), parameters.n_free
-    return 12 + 2 * d + 2 * free
-
-
 def check_dense(n: int, n_matrices: int, what: str, remedy: str) -> None:
     """Raise before anything is allocated where dense matrices exceed the memory."""
     each = 8.0 * n_matrices
@@ -169,7 +163,8 @@ class DenseLikelihood:
 
     def __init__(self, rows: Rows, kernel: Kernel, parameters: Parameters):
         remedy = "take fewer, or in one input a Matérn kernel, whose state-space route is linear in n"
-        check_dense(len(rows), matrices_held(parameters), "observations", remedy)
+        n_matrices = 12 + 2 * (len(parameters.length) + parameters.n_free)  # that a fit holds at once
+        check_dense(len(rows), n_matrices, "observations", remedy)
         self._rows = rows
         self._kernel = kernel
         self._parameters = parameters
@@ -208,7 +203,7 @@ class DenseLikelihood:
 
         n_free = parameters.n_free
         traces, quadratics = np.zeros((n_free, n_free)), np.zeros((n_free, n_free))
-        products = _products(P, first)
+        products = [P * D if D.ndim == 1 else P @ D for D in first]
         projected = [P @ v for v in applied]
         for i in range(n_free):
             for j in range(i + 1):
@@ -243,11 +238,6 @@ def _projector(solved: Solved) -> FloatArray:
         half = solve_triangular(solved.mean_triangle, solved.KiH.T, trans="T")
         P -= half.T @ half
     return np.asarray(P)
-
-
-def _products(P: FloatArray, first: list[FloatArray]) -> list[FloatArray]:
-    """P K_i of matrices K_i and of diagonals."""
-    return [P * D if D.ndim == 1 else P @ D for D in first]
 
 
 def _trace(P: FloatArray, D: FloatArray) -> float:

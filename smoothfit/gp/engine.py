@@ -234,10 +234,5 @@ class DenseStream:
 
     def moments(self, functionals: Derivatives) -> Moments:
         """Posterior moments (1, n) of derivatives, those of a point together, for an amplitude of one if that is left out."""
-        return Moments(*(own[None] for own in _flat(self._posterior, functionals)))
-
-
-def _flat(posterior: DensePosterior, functionals: Derivatives) -> tuple[FloatArray, FloatArray]:
-    """Means and variances (n,) of derivatives."""
-    mean, cov = moments_of(posterior, posterior.rows, functionals)
-    return mean.ravel(), np.diagonal(cov, axis1=1, axis2=2).ravel()
+        mean, cov = moments_of(self._posterior, self._posterior.rows, functionals)
+        return Moments(mean.reshape(1, -1), np.diagonal(cov, axis1=1, axis2=2).reshape(1, -1))

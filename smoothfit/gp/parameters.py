@@ -73,7 +73,8 @@ class Parameters:
         by = free if kernel.ard or not free else (ALL,)
         amplitude = None if kernel.amplitude is None else kernel.amplitude / rows.y_unit
         group_axis = tuple(int(rows.axis[np.argmax(rows.group == g)]) for g in range(len(rows.unknown)))
-        return cls(amplitude, length, by, group_axis, amplitude is None and not rows.has_known_noise)
+        has_known_noise = bool((rows.ratio[rows.group < 0] > 0).any())
+        return cls(amplitude, length, by, group_axis, amplitude is None and not has_known_noise)
 
     @property
     def n_free(self) -> int:

@@ -147,11 +147,6 @@ class Rows:
         return len(self) - self.n_terms
 
     @cached_property
-    def has_known_noise(self) -> bool:
-        """Whether some observation has a known noise SD that is not zero."""
-        return bool((self.ratio[self.group < 0] > 0).any())
-
-    @cached_property
     def blocks(self) -> list[tuple[int, slice]]:
         """Axis of each group of consecutive rows that observe one slope, and its rows."""
         starts = [0, *(np.flatnonzero(np.diff(self.axis)) + 1).tolist()]

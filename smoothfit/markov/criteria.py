@@ -305,11 +305,6 @@ class PredictionCriterion(Criterion):
     def names(self) -> tuple[str, ...]:
         return ("q",)
 
-    @cached_property
-    def _all_noise(self) -> FloatArray:
-        """The direction in which all noise variances grow."""
-        return 1 - self.directions
-
     def split(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         return np.exp(theta[:, 0]), np.repeat(self.sigma2[None], len(theta), axis=0)
 
@@ -323,7 +318,7 @@ class PredictionCriterion(Criterion):
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         q = float(np.exp(theta[0]))
-        log_det, sse, _ = second_terms(self.rows, self.order, q, self.sigma2, self._all_noise, self.directions)
+        log_det, sse, _ = second_terms(self.rows, self.order, q, self.sigma2, 1 - self.directions, self.directions)
         value, by_log_rss, by_free = self.score(np.log(-sse[1]), log_det[1])
         return value, np.array([by_log_rss * sse[2] / sse[1] + by_free * log_det[2]])
 

@@ -220,7 +220,7 @@ class Observations(NamedReadings[Readings]):
 
 
 def _check_one_kind(readings: tuple[Readings, ...]) -> None:
-    zoned = {reading.zoned for reading in readings}
+    zoned = {None if reading.zone is None else reading.zone is not False for reading in readings}
     if zoned >= {True, False}:
         raise DataError("some observations have times with a zone and others times without one; give all of them a zone, or none")
     kinds = {reading.x.dtype.kind if reading.x.dtype.kind in "Mm" else "number" for reading in readings}

@@ -98,11 +98,6 @@ class Readings(NoisyReadings):
     lag_limits: tuple[float, float] | None = None
 
     @property
-    def zoned(self) -> bool | None:
-        """Whether datetimes came with a zone; None if that cannot be decided."""
-        return None if self.zone is None else self.zone is not False
-
-    @property
     def label(self) -> str:
         """What is observed: ``f``, ``f'``, ..., ``the integral of f``, ``the mean of f``, ``a difference of f``."""
         if self.upper is None:

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from .._validation import FloatArray, check_choice
+from .._validation import FloatArray
 from ..inference.newton import PREDICTION_CRITERIA, deviance, differenced
 from .band import Solution
 from .system import System
@@ -303,7 +303,3 @@ def residual_terms(system: System, solution: Solution, log_sigma2: FloatArray) -
     precision = np.exp(-log_sigma2)
     rss = float(precision @ (solution.misfit[:G] + system.rest[:G]))
     return rss, system.n - float(precision @ solution.trace[:G])
-
-
-def check_method(method: object) -> str:
-    return check_choice(method.lower() if isinstance(method, str) else method, "method", METHODS)

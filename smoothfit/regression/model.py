@@ -11,7 +11,7 @@ import numpy as np
 
 from .._entry import entry_point, warn
 from .._log import logger
-from .._validation import EPS, FloatArray, check_positive, from_sequence, frozen, is_zero, type_of
+from .._validation import EPS, FloatArray, check_choice, check_positive, from_sequence, frozen, is_zero, type_of
 from ..basis.base import Basis
 from ..basis.penalty import Penalty
 from ..basis.tensor import AnyBasis, TensorProductBasis
@@ -25,7 +25,7 @@ from ..results.misfit import warn_of_misfits
 from .accumulate import Accumulator
 from .constraints import Constraint
 from .correlation import check_errors
-from .criteria import LIKELIHOODS, check_method
+from .criteria import LIKELIHOODS, METHODS
 from .fit import Fit
 from .fitting import Estimate
 from .posterior import check_cov_type
@@ -395,7 +395,7 @@ class SplineRegression:
         return results
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:
-        name = check_method(method)
+        name = check_choice(method.lower() if isinstance(method, str) else method, "method", METHODS)
         given = [option for option, value in (("lam", lam), ("edf", edf)) if value is not None]
         if len(given) > 1:
             raise SpecificationError("lam and edf are given; each fixes the smoothing: pass one")

@@ -64,10 +64,6 @@ class Restrictions:
         """All equations, (m, K)."""
         return np.vstack([part.rows for part in self.equalities])
 
-    def padded_rows(self, K: int) -> FloatArray:
-        """All equations (m, K) of the coefficients of the functions and of others, which they do not restrict."""
-        return np.pad(self.rows, ((0, 0), (0, K - self.rows.shape[1])))
-
     def substitution(self) -> tuple[csr_array, FloatArray]:
         """Columns (K, d) and offset (K,): c = offset + columns @ gamma satisfies the equalities for every gamma."""
         rows, values = self.rows, np.concatenate([part.values for part in self.equalities])

@@ -162,7 +162,8 @@ class SplineRegressionResults(NoiseResults):
                 first = next(i for i, entry in enumerate(entries) if np.isnan(entry[1]))
                 entries[first : first + len(constraint.x)] = [(entries[first][0], float(x), float(x)) for x in constraint.x]
         owner = np.arange(len(entries))
-        rows = restrictions.padded_rows(fit.n_coef) if restrictions.equalities else np.zeros((0, fit.n_coef))
+        rows = restrictions.rows if restrictions.equalities else np.zeros((0, fit.n_coef))
+        rows = np.pad(rows, ((0, 0), (0, fit.n_coef - rows.shape[1])))  # of biases they are zero
         if fit.bounded is not None:
             active = fit.bounded.active
             owner = np.concatenate([owner, active.owner + len(entries)])

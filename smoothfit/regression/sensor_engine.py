@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,8 @@ class SensorEngine:
     rows: Rows
     make: Callable[[Rows], BandEngine]
     psi_hat: FloatArray
+    is_linear: ClassVar[bool] = False  # psi is estimated, too
+    has_slow_prior: ClassVar[bool] = False
     kept: dict[bytes, BandEngine] = field(default_factory=dict)
 
     def inner(self, psi: FloatArray) -> BandEngine:
@@ -85,15 +88,6 @@ class SensorEngine:
     def is_size(self) -> npt.NDArray[np.bool_]:
         """Whether an entry has Jeffreys' prior: weights and variances."""
         return np.arange(len(self.names)) < len(self.at_estimate.names)
-
-    @property
-    def is_linear(self) -> bool:
-        """It is not: psi is estimated, too."""
-        return False
-
-    @property
-    def has_slow_prior(self) -> bool:
-        return False
 
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density (L,) of psi."""

@@ -207,12 +207,9 @@ class CurveResults(CurveDiagnostics):
         omits = tuple(f"{what}.{reader}" for what in left_out)
         prediction = replace(prediction, library=asked.library or self.library, omits=omits)
         if simultaneous and len(points.coarse):
-            prediction = replace(prediction, maxima=self._maxima(points, prediction))
+            maxima = greatest_deviations(self._band_draws(points, prediction), *prediction.shape)
+            prediction = replace(prediction, maxima=maxima)
         return prediction.integrated() if parameters == PARAMETERS[1] else prediction
-
-    def _maxima(self, points: Points, prediction: CurvePrediction) -> FloatArray:
-        """Largest size of a deviation over the points in units of the shape of the band, in each of many draws, increasing."""
-        return greatest_deviations(self._band_draws(points, prediction), *prediction.shape)
 
     def sample(
         self,

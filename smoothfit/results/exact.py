@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
 from .._entry import warn
 from .._validation import FloatArray
 from ..errors import ExactSeriesWarning
+from ..observations.readings import NamedReadings
 
 SMALLEST_SD = 1e-8  # of the spread of a series' observations; below, an SD counts as zero
 STUCK = 8  # units of rounding that observations may differ by and still be equal
-
-
-class HasReadings(Protocol):
-    """Observations of several series."""
-
-    @property
-    def readings(self) -> Sequence[Any]:
-        """The series."""
 
 
 def is_stuck(y: FloatArray) -> bool:
@@ -28,7 +21,7 @@ def is_stuck(y: FloatArray) -> bool:
     return len(y) > 1 and bool(np.ptp(y) <= STUCK * np.finfo(np.float64).eps * np.abs(y).max())
 
 
-def warn_of_exact_series(observations: HasReadings, boundary: Collection[str]) -> None:
+def warn_of_exact_series(observations: NamedReadings[Any], boundary: Collection[str]) -> None:
     """Name series of unknown noise SD, beside others, that never change or whose SD is in `boundary`, those estimated as zero."""
     if len(observations.readings) < 2:
         return

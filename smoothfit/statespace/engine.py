@@ -191,13 +191,8 @@ class StateSpaceEngine(ABC):
     def _exponentials(self, whole: FloatArray, theta: FloatArray) -> FloatArray:
         """What the coordinates are the logarithms of: zero where theta is at its lower bound and that represents zero."""
         numbers = np.exp(whole)
-        numbers[self._at_zero(theta)] = 0.0
+        numbers[self._places[self.vanishes[self._places] & (theta <= self.lower)]] = 0.0
         return np.asarray(numbers)
-
-    def _at_zero(self, theta: FloatArray) -> npt.NDArray[np.int64]:
-        """The coordinates that represent zero."""
-        places = self._places
-        return np.asarray(places[self.vanishes[places] & (theta <= self.lower)])
 
     def _bend(self, theta: FloatArray) -> FloatArray:
         """Second derivatives (p, p) of the tied coordinate by theta, by differences of its slopes; NaN if it has none beside it."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -121,21 +121,6 @@ class Places(NamedTuple):
         return np.asarray(found)
 
 
-class Measured(Protocol):
-    """What measures how long and how large observations are."""
-
-    @property
-    def observations(self) -> Observations:
-        """The observations."""
-
-    @property
-    def program(self) -> Program:
-        """Of the observations."""
-
-    def unit_of(self, reading: Readings) -> float:
-        """Unit of a series' observations."""
-
-
 @dataclass(frozen=True)
 class Extent:
     """How long and how large the observations are, scaled: what bounds a search.
@@ -154,12 +139,11 @@ class Extent:
     size: float
 
     @classmethod
-    def of(cls, model: Measured) -> Extent:
-        """Of the observations of a model."""
-        dt = model.program.dt
-        whole = float(dt[model.program.class_dt][model.program.step[1:]].sum())
-        sizes = [cls.size_of(r, model.unit_of(r)) for r in model.observations.readings if has_level(r)]
-        return cls(float(dt.min()), whole / max(len(model.program.step) - 1, 1), whole, max(sizes, default=0.5))
+    def of(cls, program: Program, units: Iterable[tuple[Readings, float]]) -> Extent:
+        """Of the observations of a program: of series and their units."""
+        whole = float(program.dt[program.class_dt][program.step[1:]].sum())
+        sizes = [cls.size_of(reading, unit) for reading, unit in units if has_level(reading)]
+        return cls(float(program.dt.min()), whole / max(len(program.step) - 1, 1), whole, max(sizes, default=0.5))
 
     @staticmethod
     def size_of(reading: Readings, unit: float) -> float:

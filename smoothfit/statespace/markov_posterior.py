@@ -335,21 +335,15 @@ class MarkovPosterior(ObservedPosterior):
         varying = [f"{name} * {coefficient_label(name)}" for name in self.specification.varying]
         return [("Components:", " + ".join([*self.specification.component_names, *varying]))]
 
-    @property
-    def _rounding(self) -> str:
-        """How rounded observations enter."""
-        return "by the variance of its steps" if self.specification.sites is None else "by the likelihood of its intervals"
-
     def notes(self, boundary: tuple[str, ...]) -> list[str]:
         """The model, what was given, and what is at a boundary."""
         spec = self.specification
+        rounding = "by the variance of its steps" if spec.sites is None else "by the likelihood of its intervals"
         notes = [f"prior: {spec.prior!r}"]
         notes += [f"coefficient of {name}: {process!r}" for name, process in spec.varying.items()]
         notes += [f"noise of {name}: {process!r}" for name, process in spec.noise.items()]
         notes += [
-            f"{reading.name} was rounded: {self._rounding}"
-            for reading in spec.observations.readings
-            if reading.resolution is not None
+            f"{reading.name} was rounded: {rounding}" for reading in spec.observations.readings if reading.resolution is not None
         ]
         notes += [
             f"{reading.name} responds slowly: it shows z with response_time z' + z = {reading.label}"

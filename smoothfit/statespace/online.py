@@ -187,11 +187,6 @@ class OnlineSpline(ABC):
     def _label(self, number: Any) -> str:
         return self._abscissa.utc_label(self._abscissa.restore(np.array([float(number)]))[0])
 
-    @property
-    def _n_appended(self) -> int:
-        """Observations that were appended since the fit, or since `forget`."""
-        return self.nobs - self._n_given
-
     def rollback(self, n: int = 1) -> None:
         """Take the last `n` observations that were appended out again, in reverse order of their arrival.
 
@@ -211,7 +206,7 @@ class OnlineSpline(ABC):
         >>> online.nobs, bool(np.allclose(online.predict([6.0]), before))
         (15, True)
         """
-        n = check_order(n, "n", 0, min(self.lag, self._n_appended))
+        n = check_order(n, "n", 0, min(self.lag, self.nobs - self._n_given))
         if n:
             self._take_out(n)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
@@ -32,6 +32,7 @@ from scipy import stats
 from ..errors import ConvergenceError, ExactSeriesWarning, SpecificationError
 from ..markov.criteria import LIKELIHOODS
 from ..observations import Observations
+from ..results.curve import CurveResults
 from ..results.outliers import most_significant
 from ..results.protocols import Unexplained
 from .effects import Intervention, Level, Pulse, Slope
@@ -46,22 +47,6 @@ KINDS: dict[str, type[Intervention]] = {"level shift": Level, "slope break": Slo
 
 
 Fit = Callable[[tuple[Intervention, ...], str], Any]
-
-
-class Fitted(Protocol):
-    """What is asked of a fit."""
-
-    @property
-    def observations(self) -> Observations:
-        """What was fitted."""
-
-    @property
-    def df_interval(self) -> float:
-        """Degrees of freedom of the noise."""
-
-    @property
-    def llf(self) -> float:
-        """The log-likelihood."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +165,7 @@ def _largest(fit: Fit, changes: tuple[Intervention, ...]) -> Any:
         return None
 
 
-def _tail(smaller: Fitted, larger: Fitted, series: str) -> float:
+def _tail(smaller: CurveResults, larger: CurveResults, series: str) -> float:
     """P-value of one coefficient, of the curve or of a series, by the ratio of likelihoods.
 
     By Student's t, as in a regression, if an SD is estimated. Of a pulse it is that of its series, with its fraction of the degrees

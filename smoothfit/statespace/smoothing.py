@@ -152,11 +152,6 @@ class Smoothing(ABC):
     def slopes(self, theta: FloatArray) -> FloatArray:
         """Its derivatives by the logarithms of all parameters; zero by its own."""
 
-    def _variances(self, slopes: FloatArray) -> FloatArray:
-        """Derivatives by the logarithms of the variances, among those of all parameters."""
-        parameters = self.specification.parameters
-        return np.array([slopes[p.index] if p.is_variance else 0.0 for p in parameters])
-
     def _log_variances(self, theta: FloatArray) -> FloatArray:
         logs = np.zeros(len(self.specification.unknown) + 1)
         for p, log in zip(self.specification.parameters, theta, strict=True):
@@ -201,7 +196,8 @@ class _Tied(Smoothing):
         return self._tied(theta)[0]
 
     def slopes(self, theta: FloatArray) -> FloatArray:
-        return self._variances(self._tied(theta)[1])
+        by_variances = self._tied(theta)[1]
+        return np.array([by_variances[p.index] if p.is_variance else 0.0 for p in self.specification.parameters])
 
     @abstractmethod
     def _tied(self, theta: FloatArray) -> tuple[float, FloatArray]:

@@ -403,7 +403,7 @@ class Specification(Terms):
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """What is searched: hyperparameters that are not given, unknown variances, then scales, lags and correlations of series."""
-        extent = Extent.of(self)
+        extent = Extent.of(self.program, ((reading, self.unit_of(reading)) for reading in self.observations.readings))
         found = []
         for i, p in enumerate(self.hyperparameters):
             if p.value is None:

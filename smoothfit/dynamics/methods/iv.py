@@ -72,7 +72,8 @@ def _best(problem: Problem, relation: Relation, rows: Rows) -> Settled:
             except (ConvergenceError, FastPoleError, np.linalg.LinAlgError) as error:
                 failure = error if failure is None or isinstance(error, FastPoleError) else failure
                 continue
-            found.append((_misfit(problem, relation, settled.theta), settled))
+            misfit = noise_by_node(relation, problem.sample, settled.theta)  # by the noise-free solution
+            found.append((float(np.nansum(misfit**2)), settled))
             if agree((n * np.log(max(value, np.finfo(float).tiny)) for value, _ in found), n):
                 break
         if found:
@@ -90,12 +91,6 @@ class Settled(NamedTuple):
     cross: FloatArray
     residual: FloatArray
     decrement: float
-
-
-def _misfit(problem: Problem, relation: Relation, theta: FloatArray) -> float:
-    """Sum of squares between the observations and the noise-free solution, which distinguishes fixed points of several starts."""
-    noise = noise_by_node(relation, problem.sample, theta)
-    return float(np.nansum(noise**2))
 
 
 def _solution(relation: Relation, rows: Rows, psi: FloatArray) -> FloatArray:
