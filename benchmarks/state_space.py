@@ -16,20 +16,18 @@ statsmodels' at the n where they are affordable.
 from __future__ import annotations
 
 import argparse
-import mmap
 import shutil
 import subprocess
 import sys
 import tempfile
-import tracemalloc
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 
+from _memory import resident, traced
 from _timing import Race, Stopwatch, import_times, machine, optional, stopwatch, table
 
 # isort: split
@@ -41,11 +39,6 @@ from scipy.interpolate import make_smoothing_spline
 import smoothfit as sf
 from smoothfit.markov import kernels
 from smoothfit.markov.rows import Rows
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
 
 ORDER = 2
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -379,46 +372,9 @@ def measure(task: str, data: Path, by: str) -> float:
     """Peak bytes of a task in this process beyond its input, after a small one that loads all it uses."""
     TASKS[task](*scattered(1000))
     x, y = np.load(data)
-    with _traced() if by == "traced" else _resident() as peak:
+    with traced() if by == "traced" else resident() as peak:
         TASKS[task](x, y)
     return peak[0]
-
-
-@contextmanager
-def _traced() -> Iterator[list[float]]:
-    peak: list[float] = []
-    tracemalloc.start()
-    yield peak
-    peak.append(tracemalloc.get_traced_memory()[1])
-    tracemalloc.stop()
-
-
-@contextmanager
-def _resident() -> Iterator[list[float]]:
-    """Greatest resident set of the process, less the resident set at the start.
-
-    The greatest resident set is inherited from the process that started this one: unless it grows, it says nothing.
-    """
-    peak: list[float] = []
-    highest, now = _highest_resident(), _resident_now()
-    yield peak
-    after = _highest_resident()
-    peak.append(after - now if after > highest else np.nan)
-
-
-def _highest_resident() -> float:
-    if resource is None:
-        return np.nan
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
-
-
-def _resident_now() -> float:
-    try:
-        pages = float(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return _highest_resident()
-    return pages * mmap.PAGESIZE
 
 
 # Report ---------------------------------------------------------------------------------------------------------------

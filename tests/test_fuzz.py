@@ -82,7 +82,7 @@ def observations(x, y, x_size, y_size, noise):
     return t, values, sf.observe(t, values, **noise)
 
 
-def refused(call, raising=True):
+def check_call(call, raising=True):
     """Call with the caller's error state; None if it is refused by an error of ours."""
     with contextlib.suppress(SmoothfitError), np.errstate(all="raise" if raising else "warn"):
         return call()
@@ -101,10 +101,10 @@ def quiet(capfd):
 @given(**inputs)
 def test_curves(model, x, y, x_size, y_size, noise, raising):
     t, _, obs = observations(x, y, x_size, y_size, noise)
-    res = refused(lambda: CURVES[model](obs), raising)
+    res = check_call(lambda: CURVES[model](obs), raising)
     if res is None:
         return
-    prediction = refused(
+    prediction = check_call(
         lambda: res.get_prediction(np.clip(t[[2, N // 2]], *(getattr(res, "domain", None) or (t[0], t[-1])))), raising
     )
     if prediction is not None:
@@ -112,9 +112,9 @@ def test_curves(model, x, y, x_size, y_size, noise, raising):
         assert np.isfinite(prediction.se_mean).all()
         assert (prediction.se_mean >= 0).all()
     for what in ("edf", "llf"):
-        value = refused(lambda what=what: getattr(res, what), raising)
+        value = check_call(lambda what=what: getattr(res, what), raising)
         assert value is None or np.isfinite(value)
-    refused(res.summary, raising)
+    check_call(res.summary, raising)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -122,10 +122,10 @@ def test_curves(model, x, y, x_size, y_size, noise, raising):
 @given(**inputs)
 def test_equations(method, x, y, x_size, y_size, noise, raising):
     t, values, _ = observations(x, y, x_size, y_size, {})
-    res = refused(lambda: sf.DerivativeRegression(values, t).fit(method), raising)
+    res = check_call(lambda: sf.DerivativeRegression(values, t).fit(method), raising)
     if res is not None:
         assert np.isfinite(res.params).all()
-        refused(res.summary, raising)
+        check_call(res.summary, raising)
 
 
 @pytest.mark.parametrize("prior", list(OF_PRIORS))
@@ -133,8 +133,8 @@ def test_equations(method, x, y, x_size, y_size, noise, raising):
 @given(**inputs)
 def test_priors(prior, x, y, x_size, y_size, noise, raising):
     t, _, obs = observations(x, y, x_size, y_size, noise)
-    res = refused(lambda: sf.SmoothingSpline(obs, prior=OF_PRIORS[prior]()).fit(), raising)
-    prediction = None if res is None else refused(lambda: res.get_prediction(t[[2, N // 2]]), raising)
+    res = check_call(lambda: sf.SmoothingSpline(obs, prior=OF_PRIORS[prior]()).fit(), raising)
+    prediction = None if res is None else check_call(lambda: res.get_prediction(t[[2, N // 2]]), raising)
     if prediction is not None:
         assert np.isfinite(prediction.predicted_mean).all()
         assert (prediction.se_mean >= 0).all()
@@ -144,31 +144,31 @@ def test_priors(prior, x, y, x_size, y_size, noise, raising):
 @given(**inputs)
 def test_plots_and_online(x, y, x_size, y_size, noise, raising):
     t, _, obs = observations(x, y, x_size, y_size, noise)
-    res = refused(lambda: sf.SmoothingSpline(obs).fit(), raising)
+    res = check_call(lambda: sf.SmoothingSpline(obs).fit(), raising)
     if res is None:
         return
-    refused(res.plot, raising)
+    check_call(res.plot, raising)
     plt.close("all")
-    online = refused(lambda: res.online(lag=3), raising)
+    online = check_call(lambda: res.online(lag=3), raising)
     if online is not None:
-        refused(lambda: online.append(t[-1], 1.0), raising)
-        refused(lambda: online.append(np.nextafter(t[-1], np.inf), 1e300), raising)
+        check_call(lambda: online.append(t[-1], 1.0), raising)
+        check_call(lambda: online.append(np.nextafter(t[-1], np.inf), 1e300), raising)
 
 
 @settings(bounded, max_examples=3)
 @given(**inputs)
 def test_comparisons(x, y, x_size, y_size, noise, raising):
     t, values, _ = observations(x, y, x_size, y_size, {})
-    refused(lambda: sf.DerivativeRegression(values, t).compare(["integral", "difference", "arx"]).summary(), raising)
+    check_call(lambda: sf.DerivativeRegression(values, t).compare(["integral", "difference", "arx"]).summary(), raising)
 
 
 @settings(bounded, max_examples=8)
 @given(**inputs)
 def test_gaussian_processes(x, y, x_size, y_size, noise, raising):
     t, values, _ = observations(x, y, x_size, y_size, noise)
-    res = refused(lambda: sf.GaussianProcess(sf.gp.observe(t[:, None], values, sd=noise.get("sd"))).fit(), raising)
+    res = check_call(lambda: sf.GaussianProcess(sf.gp.observe(t[:, None], values, sd=noise.get("sd"))).fit(), raising)
     if res is not None:
-        prediction = refused(lambda: res.get_prediction(t[:2, None]), raising)
+        prediction = check_call(lambda: res.get_prediction(t[:2, None]), raising)
         assert np.isfinite(res.llf)
         if prediction is not None:
             assert np.isfinite(prediction.predicted_mean).all()

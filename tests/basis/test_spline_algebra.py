@@ -28,7 +28,7 @@ def unclamped_spline(seed, degree):
     return sf.Spline(sf.BSplineBasis(knots, degree), rng.standard_normal(degree + 4))
 
 
-def close(actual, expected, tolerance=1e-12):
+def assert_close(actual, expected, tolerance=1e-12):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max(initial=1.0))
 
 
@@ -39,13 +39,13 @@ def test_sums_and_products_are_those_of_the_values(seed):
     total, difference, product = a + b, a - b, a * b
     assert product.degree == a.degree + b.degree
     for deriv in range(2):
-        close(total(X, deriv), a(X, deriv) + b(X, deriv))
-        close(difference(X, deriv), a(X, deriv) - b(X, deriv))
-    close(product(X), a(X) * b(X))
-    close(product(X, 1), a(X, 1) * b(X) + a(X) * b(X, 1), 1e-11)
-    close((2 * a - 3)(X), 2 * a(X) - 3)
-    close((1 - a / 4)(X), 1 - a(X) / 4)
-    close((a - a)(X), 0 * X)
+        assert_close(total(X, deriv), a(X, deriv) + b(X, deriv))
+        assert_close(difference(X, deriv), a(X, deriv) - b(X, deriv))
+    assert_close(product(X), a(X) * b(X))
+    assert_close(product(X, 1), a(X, 1) * b(X) + a(X) * b(X, 1), 1e-11)
+    assert_close((2 * a - 3)(X), 2 * a(X) - 3)
+    assert_close((1 - a / 4)(X), 1 - a(X) / 4)
+    assert_close((a - a)(X), 0 * X)
 
 
 def test_products_keep_the_continuity_of_their_factors():
@@ -66,7 +66,7 @@ def test_products_keep_the_continuity_of_their_factors():
 def test_the_same_function_in_finer_bases(seed, degree):
     s = random_spline(seed, degree, repeats=min(degree, 1)) if seed % 2 else unclamped_spline(seed, degree)
     for other in (s.insert([0.0, 0.1, 1.9]), s.refine(3), s.elevate(2)):
-        close(other(X), s(X), 1e-13)
+        assert_close(other(X), s(X), 1e-13)
 
 
 @pytest.mark.parametrize("scale", [2.0, -0.5])
@@ -74,8 +74,8 @@ def test_composition_with_an_affine_map(scale):
     s = random_spline(3, 3)
     t = s.compose(scale, 0.25)
     x = np.linspace(*t.domain, 50)[1:-1]
-    close(t(x), s(scale * x + 0.25))
-    close(t(x, 2), scale**2 * s(scale * x + 0.25, 2))
+    assert_close(t(x), s(scale * x + 0.25))
+    assert_close(t(x, 2), scale**2 * s(scale * x + 0.25, 2))
 
 
 @pytest.mark.parametrize("degree", [0, 1, 3, 4])
@@ -86,15 +86,15 @@ def test_conversions_to_scipy_and_back(degree):
     assert isinstance(pp, PPoly)
     assert isinstance(bs, BSpline)
     for deriv in range(degree + 1):
-        close(pp(inside, deriv), s(inside, deriv), 1e-11)
-        close(bs(inside, deriv), s(inside, deriv), 1e-11)
-        close(sf.Spline.from_scipy(pp)(inside, deriv), s(inside, deriv), 1e-11)
-        close(sf.Spline.from_scipy(bs)(inside, deriv), s(inside, deriv), 1e-11)
+        assert_close(pp(inside, deriv), s(inside, deriv), 1e-11)
+        assert_close(bs(inside, deriv), s(inside, deriv), 1e-11)
+        assert_close(sf.Spline.from_scipy(pp)(inside, deriv), s(inside, deriv), 1e-11)
+        assert_close(sf.Spline.from_scipy(bs)(inside, deriv), s(inside, deriv), 1e-11)
     assert np.isnan(bs(3.0))
     assert np.isnan(pp(3.0))
     wide = sf.Spline(sf.BSplineBasis(s.basis.knots, degree, extrapolate="polynomial"), s.coef)
-    close(wide.to_ppoly()([-1.5, 2.5]), wide([-1.5, 2.5]))
-    close(wide.to_scipy()([-1.5, 2.5]), wide([-1.5, 2.5]))
+    assert_close(wide.to_ppoly()([-1.5, 2.5]), wide([-1.5, 2.5]))
+    assert_close(wide.to_scipy()([-1.5, 2.5]), wide([-1.5, 2.5]))
 
 
 def test_vector_values_are_splines_side_by_side():
@@ -108,12 +108,12 @@ def test_vector_values_are_splines_side_by_side():
     for i, j in np.ndindex(2, 3):
         one = sf.Spline(basis, coef[:, i, j])
         for deriv in range(5):
-            close(s(X, deriv)[:, i, j], one(X, deriv))
-        close(s.antiderivative()(X)[:, i, j], one.antiderivative()(X))
-        close(s.integrate(-0.3, 1.7)[i, j], one.integrate(-0.3, 1.7))
-        close(s.refine(2)(X)[:, i, j], one(X))
-        close(s.to_ppoly()(X[1:-3])[:, i, j], one(X[1:-3]))
-        close((s + 1.0)(X)[:, i, j], one(X) + 1)
+            assert_close(s(X, deriv)[:, i, j], one(X, deriv))
+        assert_close(s.antiderivative()(X)[:, i, j], one.antiderivative()(X))
+        assert_close(s.integrate(-0.3, 1.7)[i, j], one.integrate(-0.3, 1.7))
+        assert_close(s.refine(2)(X)[:, i, j], one(X))
+        assert_close(s.to_ppoly()(X[1:-3])[:, i, j], one(X[1:-3]))
+        assert_close((s + 1.0)(X)[:, i, j], one(X) + 1)
     with pytest.raises(SpecificationError, match="take one column"):
         s.roots()
 
@@ -154,7 +154,7 @@ def test_zeros_are_the_changes_of_sign(seed, degree):
     s = random_spline(seed, degree)
     zeros = s.roots()
     assert (np.diff(zeros) > 0).all()
-    close(s(zeros), 0 * zeros, 1e-13)
+    assert_close(s(zeros), 0 * zeros, 1e-13)
     ends = np.r_[-1.0, zeros, 2.0]
     grid = np.linspace(0.02, 0.98, 25)
     between = ends[:-1, None] + np.diff(ends)[:, None] * grid

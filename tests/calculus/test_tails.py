@@ -25,7 +25,7 @@ def exact(values):
     return [mpf(float(value)) for value in np.ravel(values)]
 
 
-def agree(found, wanted, rtol=1e-13):
+def assert_agreement(found, wanted, rtol=1e-13):
     found = np.ravel(found)
     assert len(found) == len(wanted)
     for a, b in zip(found.tolist(), wanted, strict=True):
@@ -68,12 +68,12 @@ def test_softmax_and_its_products(z):
     mean = sum(a * b for a, b in zip(p, exact(v), strict=True))
     product = [a * (b - mean) for a, b in zip(p, exact(v), strict=True)]
     covariance = [a * (1 - a) if i == j else -a * b for i, a in enumerate(p) for j, b in enumerate(p)]
-    agree(calculus.softmax(z), p)
-    agree(calculus.softmax_jvp(z, v), product)
-    agree(calculus.softmax_vjp(z, v), product)
-    agree(calculus.softmax_jacobian(z), covariance)
-    agree(calculus.multinomial_hessian([[float(a) for a in p]], [[1.0]]), covariance)
-    agree(calculus.cross_entropy_hessp(z, [0.5] * len(z), v), [a * len(z) / 2 for a in product])
+    assert_agreement(calculus.softmax(z), p)
+    assert_agreement(calculus.softmax_jvp(z, v), product)
+    assert_agreement(calculus.softmax_vjp(z, v), product)
+    assert_agreement(calculus.softmax_jacobian(z), covariance)
+    assert_agreement(calculus.multinomial_hessian([[float(a) for a in p]], [[1.0]]), covariance)
+    assert_agreement(calculus.cross_entropy_hessp(z, [0.5] * len(z), v), [a * len(z) / 2 for a in product])
 
 
 @pytest.mark.parametrize("z", LOGITS)
@@ -81,8 +81,8 @@ def test_cross_entropy_and_its_gradient(z):
     p = probabilities(z)
     for t in targets(len(z)):
         weights, total = exact(t), sum(exact(t))
-        agree(calculus.cross_entropy(z, t), [-sum(b * log(a) for a, b in zip(p, weights, strict=True))])
-        agree(calculus.cross_entropy_gradient(z, t), [a * total - b for a, b in zip(p, weights, strict=True)])
+        assert_agreement(calculus.cross_entropy(z, t), [-sum(b * log(a) for a, b in zip(p, weights, strict=True))])
+        assert_agreement(calculus.cross_entropy_gradient(z, t), [a * total - b for a, b in zip(p, weights, strict=True)])
 
 
 def test_batches_and_means_over_observations():
@@ -91,9 +91,9 @@ def test_batches_and_means_over_observations():
     T = np.eye(3)[np.argmax(z, axis=1)]  # every observation well classified
     P = [probabilities(row) for row in z]
     loss = calculus.CrossEntropyLoss(X, T)
-    agree(loss.value(W), [-sum(log(p[int(np.argmax(t))]) for p, t in zip(P, T, strict=True)) / 3])
+    assert_agreement(loss.value(W), [-sum(log(p[int(np.argmax(t))]) for p, t in zip(P, T, strict=True)) / 3])
     gradient = [sum(mpf(X[i, a]) * (P[i][k] - int(T[i, k])) for i in range(3)) / 3 for a in range(2) for k in range(3)]
-    agree(loss.gradient(W), gradient)
+    assert_agreement(loss.gradient(W), gradient)
     V = np.array([[1.0, 0.0, -1.0], [0.5, 2.0, 1.0]])
     direct = loss.hessian(W) @ V.ravel(order="F")
     np.testing.assert_allclose(loss.hessp(W, V).ravel(order="F"), direct, rtol=1e-12, atol=0)
@@ -104,10 +104,10 @@ def test_batches_and_means_over_observations():
 def test_logistic_loss(margin, y):
     loss = calculus.LogisticLoss([[1.0]], [y])
     p, t = 1 / (1 + exp(-mpf(margin))), mpf(y)
-    agree(loss.value([margin]), [-(t * log(p) + (1 - t) * log(1 / (1 + exp(mpf(margin)))))])
-    agree(loss.gradient([margin]), [p - t])
-    agree(loss.hessian([margin]), [p * (1 - p)])
-    agree(loss.hessp([margin], [3.0]), [3 * p * (1 - p)])
+    assert_agreement(loss.value([margin]), [-(t * log(p) + (1 - t) * log(1 / (1 + exp(mpf(margin)))))])
+    assert_agreement(loss.gradient([margin]), [p - t])
+    assert_agreement(loss.hessian([margin]), [p * (1 - p)])
+    assert_agreement(loss.hessp([margin], [3.0]), [3 * p * (1 - p)])
 
 
 @pytest.mark.parametrize("weight", [1.0, 25.0, -170.0])
@@ -116,22 +116,22 @@ def test_backpropagation_through_a_saturated_unit(weight):
     score = 2 * mpf(weight)
     a = tanh(score)
     p = 1 / (1 + exp(-5 * a))
-    agree(found.gradient[0].weights, [2 * ((p - 1) * 3 + (1 - p) * -2) / cosh(score) ** 2])
+    assert_agreement(found.gradient[0].weights, [2 * ((p - 1) * 3 + (1 - p) * -2) / cosh(score) ** 2])
 
 
 def test_energy_gradient_where_the_data_are_the_likeliest_point():
     energies, slopes = np.array([1.0, 41.0, 60.0]), np.array([[0.7], [-1.1], [0.3]])
     p = probabilities(-energies)
     wanted = sum(a * (b - mpf(0.7)) for a, b in zip(p, exact(slopes), strict=True))
-    agree(calculus.energy_gradient([[0.7], [0.7]], energies, slopes).value, [wanted])
+    assert_agreement(calculus.energy_gradient([[0.7], [0.7]], energies, slopes).value, [wanted])
 
 
 @pytest.mark.parametrize("r", [1e-160, -1e-9, 0.99, 1.01, 20.0, -350.0])
 def test_log_cosh(r):
     found, x = calculus.log_cosh(r), mpf(r)
-    agree(found.value, [log(cosh(x))])
-    agree(found.slope, [tanh(x)])
-    agree(found.curvature, [1 / cosh(x) ** 2])
+    assert_agreement(found.value, [log(cosh(x))])
+    assert_agreement(found.slope, [tanh(x)])
+    assert_agreement(found.curvature, [1 / cosh(x) ** 2])
 
 
 @pytest.mark.parametrize("delta", [1e-200, 1.0, 1e200])
@@ -142,15 +142,15 @@ def test_pseudo_huber_at_all_scales(r, delta):
         root = sqrt(1 + (x / d) ** 2)
         wanted = d**2 * (root - 1), x / root, root**-3
     for value, right in zip(found, wanted, strict=True):
-        agree(value, [right])
+        assert_agreement(value, [right])
 
 
 @pytest.mark.parametrize("t", [-1290.0, -3.0, 0.1, 77.7, 1290.0])
 def test_logistic_growth(t):
     K, r, x0 = 3.7, 0.53, 1.9
     odds = (mpf(K) - mpf(x0)) / mpf(x0) * exp(-mpf(r) * mpf(t))
-    agree(calculus.logistic_growth(t, K, r, x0), [mpf(K) / (1 + odds)])
-    agree(calculus.logistic_growth_derivative(t, K, r, x0), [mpf(r) * mpf(K) * odds / (1 + odds) ** 2])
+    assert_agreement(calculus.logistic_growth(t, K, r, x0), [mpf(K) / (1 + odds)])
+    assert_agreement(calculus.logistic_growth_derivative(t, K, r, x0), [mpf(r) * mpf(K) * odds / (1 + odds) ** 2])
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e-6, 0.05, 0.9])
@@ -158,7 +158,7 @@ def test_divergence_of_close_distributions(size):
     p = np.array([0.125, 0.375, 0.25, 0.25])
     q = p + size * np.array([0.125, -0.125, 0.0625, -0.0625])
     wanted = sum(a * log(a / b) - a + b for a, b in zip(exact(p), exact(q), strict=True))
-    agree(calculus.kl_divergence(p, q), [wanted])
+    assert_agreement(calculus.kl_divergence(p, q), [wanted])
 
 
 @pytest.mark.parametrize("size", [1e-9, 1e-3, 1.0, 30.0])
@@ -167,7 +167,7 @@ def test_divergence_from_draws_with_unknown_constants(size):
     ratios = [exp(x) for x in exact(logs)]
     mean = sum(ratios) / 4
     wanted = sum(x / mean * log(x / mean) for x in ratios) / 4
-    agree(calculus.change_measure([1.0, 2.0, 3.0, 4.0], logs, normalized=False).kl, [wanted], rtol=1e-12)
+    assert_agreement(calculus.change_measure([1.0, 2.0, 3.0, 4.0], logs, normalized=False).kl, [wanted], rtol=1e-12)
 
 
 @pytest.mark.parametrize(("n", "r"), [(1, 1), (5, 2), (1000, 1000), (10**6, 500_000), (10**9, 5 * 10**8), (10**9, 10**9 - 3)])
@@ -177,15 +177,15 @@ def test_order_statistics_of_large_samples(F, n, r):
         x = mpf(F)
         log_pdf = mp.loggamma(n + 1) - mp.loggamma(r) - mp.loggamma(n - r + 1) + (r - 1) * log(x) + (n - r) * log(1 - x)
         # of a sample of n, F times n is exact to n eps, and its distance from r may be n^-1/2 of that
-        agree(calculus.order_statistic_pdf(F, stats.uniform(), r, n), [exp(log_pdf)], rtol=1e-12)
+        assert_agreement(calculus.order_statistic_pdf(F, stats.uniform(), r, n), [exp(log_pdf)], rtol=1e-12)
 
 
 @pytest.mark.parametrize("lam", [1e-12, 0.5, 1 - 1e-9, 1.0, 1 + 1e-9, 1.7, 2 - 1e-9])
 @pytest.mark.parametrize("n", [1, 2, 7, 1000])
 def test_early_stopping_at_both_ends_of_the_steps(lam, n):
-    agree(calculus.early_stopping_shrinkage(lam, 1.0, n), [1 - (1 - mpf(lam)) ** n])
+    assert_agreement(calculus.early_stopping_shrinkage(lam, 1.0, n), [1 - (1 - mpf(lam)) ** n])
     if lam < 1:
-        agree(calculus.equivalent_penalty(lam, 1.0, n), [mpf(lam) / ((1 - mpf(lam)) ** -n - 1)])
+        assert_agreement(calculus.equivalent_penalty(lam, 1.0, n), [mpf(lam) / ((1 - mpf(lam)) ** -n - 1)])
 
 
 def test_underflow_is_no_error_whatever_the_state_of_numpy():

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+import smoothfit as sf
 from smoothfit.dynamics import response
 from smoothfit.dynamics.specification import Equation
+
+TRUTH = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.0, 2.0, 0.5], 3: [-6.0, -11.0, -6.0, 2.0, 0.5]}
 
 
 def held(rng, n, rows):
@@ -26,3 +29,19 @@ def noisy():
     u = held(rng, 400, 10)
     y = solution([-1.0, 2.0, 0.5], t, u, q=0.09, rng=rng)[:, 0]
     return t, u, y + 0.1 * rng.standard_normal(400)
+
+
+def long_sample(order, intersample, offset):
+    rng = np.random.default_rng(order)
+    n = 3000
+    t, u = np.tile(np.arange(n // 3) * 0.05, 3), held(rng, n, 10)
+    theta = {1: [-1.0, 2.0, 0.5], 2: [-4.0, -1.0, 2.0, 0.5]}[order]
+    y = np.concatenate(
+        [
+            solution(theta, t[s], u[s], order=order, intersample=intersample)[:, 0]
+            for s in (slice(k, k + n // 3) for k in (0, n // 3, 2 * n // 3))
+        ]
+    )
+    y = y + 0.1 * rng.standard_normal(n) + offset
+    groups = np.arange(n) // (n // 3)
+    return sf.DerivativeRegression(y, t, u, order=order, intersample=intersample, groups=groups)

@@ -32,7 +32,7 @@ def chunks(n):
     return [FRAME.iloc[part] for part in np.array_split(np.arange(N), n)]
 
 
-def same(ours, theirs):
+def assert_same(ours, theirs):
     np.testing.assert_allclose(ours.params, theirs.params, rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(ours.bse, theirs.bse, rtol=1e-10)
     np.testing.assert_allclose(ours.sigma, theirs.sigma, rtol=1e-9)
@@ -51,14 +51,14 @@ def at_once():
 def test_chunks_are_the_whole(at_once, n):
     model = sf.SplineRegression.accumulate(BASIS).add_frames(chunks(n), **OPTIONS).model(PENALTY)
     for method in ("reml", "gcv"):
-        same(model.fit(method), at_once(method))
-    same(model.fit(lam=1e-5, rescale=True), at_once(lam=1e-5, rescale=True))
+        assert_same(model.fit(method), at_once(method))
+    assert_same(model.fit(lam=1e-5, rescale=True), at_once(lam=1e-5, rescale=True))
     assert "3000" in model.fit().summary().as_text()
 
 
 def test_arrow_batches_are_chunks(at_once):
     batches = pa.Table.from_pandas(FRAME).to_batches(max_chunksize=700)
-    same(sf.SplineRegression.accumulate(BASIS).add_frames(batches, **OPTIONS).model(PENALTY).fit(), at_once())
+    assert_same(sf.SplineRegression.accumulate(BASIS).add_frames(batches, **OPTIONS).model(PENALTY).fit(), at_once())
 
 
 def test_accumulators_add_up_in_any_order(at_once):
@@ -66,7 +66,7 @@ def test_accumulators_add_up_in_any_order(at_once):
     left = ((parts[0] + parts[1]) + parts[2]) + parts[3]
     right = parts[3] + (parts[1] + (parts[0] + parts[2]))
     for total in (left, right, pickle.loads(pickle.dumps(left))):
-        same(total.model(PENALTY).fit(), at_once())
+        assert_same(total.model(PENALTY).fit(), at_once())
 
 
 def test_weights_integrals_and_constraints_accumulate():

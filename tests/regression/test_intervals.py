@@ -114,7 +114,7 @@ def dense(case):
     return Dense(CASES[case])
 
 
-def close(ours, theirs, share=0.01):
+def assert_close(ours, theirs, share=0.01):
     """Intervals (n, 2) agree to a fraction of half their widths."""
     half = np.diff(theirs, axis=1) / 2
     assert (half > 0).all()
@@ -127,16 +127,16 @@ def test_pointwise_intervals_are_those_of_quadrature(case, deriv):
     rows = BASIS.design(AT, deriv, sparse=False)
     theirs = np.array([dense(case).interval(row) for row in rows])
     # a maximum at a bound makes the density of lam skewed, and its lattice of 11 nodes coarser
-    close(fitted(case).get_prediction(AT, deriv).conf_int(alpha=ALPHA), theirs, 0.015 if "line" in case else 0.01)
+    assert_close(fitted(case).get_prediction(AT, deriv).conf_int(alpha=ALPHA), theirs, 0.015 if "line" in case else 0.01)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_intervals_of_coefficients_and_integrals_are_those_of_quadrature(case):
     res = fitted(case)
-    close(res.conf_int(ALPHA).to_numpy(), np.array([dense(case).interval(row) for row in np.eye(K)]))
+    assert_close(res.conf_int(ALPHA).to_numpy(), np.array([dense(case).interval(row) for row in np.eye(K)]))
     row = BASIS.integral(np.array([0.5]), np.array([4.0]))[0]
-    close(np.array([res.integrate(0.5, 4.0).conf_int(ALPHA)]), dense(case).interval(row)[None])
-    close(np.array([res.integrate(4.0, 0.5).conf_int(ALPHA)]), -dense(case).interval(row)[None, ::-1])
+    assert_close(np.array([res.integrate(0.5, 4.0).conf_int(ALPHA)]), dense(case).interval(row)[None])
+    assert_close(np.array([res.integrate(4.0, 0.5).conf_int(ALPHA)]), -dense(case).interval(row)[None, ::-1])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -144,11 +144,13 @@ def test_intervals_of_new_observations_are_those_of_quadrature(case):
     ours = fitted(case).get_prediction(AT)
     noise = CASES[case].readings[0].sd
     level = np.full(len(dense(case).nodes), 1.0 if noise is None else noise[0] ** 2)
-    close(ours.conf_int(obs=True, alpha=ALPHA), [dense(case).interval(row, noise=level) for row in BASIS.design(AT, sparse=False)])
+    assert_close(
+        ours.conf_int(obs=True, alpha=ALPHA), [dense(case).interval(row, noise=level) for row in BASIS.design(AT, sparse=False)]
+    )
     if case == "two SDs":
         rows, ratio = BASIS.design(AT, 1, sparse=False), np.exp(dense(case).nodes[:, 1])
         theirs = np.array([dense(case).interval(row, noise=ratio) for row in rows])
-        close(fitted(case).get_prediction(AT, 1).conf_int(obs=True, alpha=ALPHA), theirs)
+        assert_close(fitted(case).get_prediction(AT, 1).conf_int(obs=True, alpha=ALPHA), theirs)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -83,7 +83,7 @@ def test_remedies_leave_nothing_to_find():
 @pytest.mark.parametrize("n", [60, 3000])
 def test_the_right_model_gives_no_alarm(n):
     for seed in range(20):
-        model(noisy(seed, n), np.linspace(0, 1, n)).fit()  # warnings are errors
+        assert model(noisy(seed, n), np.linspace(0, 1, n)).fit().misfits == ()
 
 
 def with_integrals():
