@@ -71,7 +71,7 @@ def _unit_roots(coef: FloatArray) -> list[float]:
         if end - start <= ROUNDING:
             roots.append((start + end) / 2)
             continue
-        left, right = _halves(b)
+        left, right = halves(b)
         middle = start + (end - start) / 2
         stack += [(middle, end, right), (start, middle, left)]
     roots.sort()
@@ -87,7 +87,7 @@ def _polynomial(u: float, scaled: FloatArray) -> float:
     return float(value)
 
 
-def _halves(coef: FloatArray) -> tuple[FloatArray, FloatArray]:
+def halves(coef: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Bernstein coefficients on both halves (de Casteljau)."""
     left, right, points = [coef[0]], [coef[-1]], coef
     while len(points) > 1:

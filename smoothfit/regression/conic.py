@@ -29,6 +29,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, eye_array
 from scipy.sparse.linalg import spsolve_triangular
 
 from .._validation import FloatArray
+from ..basis.critical import halves
 from ..errors import ConvergenceError, SpecificationError
 from .polynomials import Polynomials
 
@@ -359,12 +360,7 @@ def _bernstein(degree: int, u: float) -> FloatArray:
 
 def _least(b: FloatArray) -> FloatArray:
     """Lower bounds of polynomials in Bernstein form: their smallest coefficients, after one halving."""
-    left, right, points = [b[:, 0]], [b[:, -1]], b
-    while points.shape[1] > 1:
-        points = (points[:, :-1] + points[:, 1:]) / 2
-        left.append(points[:, 0])
-        right.append(points[:, -1])
-    return np.asarray(np.minimum(np.min(left, axis=0), np.min(right, axis=0)))
+    return np.vstack(halves(b.T)).min(axis=0)
 
 
 def _shortfall(polynomials: Polynomials, coef: FloatArray) -> tuple[float, float]:

@@ -67,9 +67,10 @@ class Markov(Correlation):
     at_end: tuple[str, str]  # what errors are at the ends of `limits`
 
     @property
-    @abstractmethod
     def value(self) -> float | None:
         """The parameter in its own units; None if it is to be estimated."""
+        found: float | None = getattr(self, self.parameter)
+        return found
 
     @property
     def is_known(self) -> bool:
@@ -193,11 +194,6 @@ class AR1(Markov):
             raise SpecificationError(f"rho is {self.rho!r}; a correlation lies between -1 and 1, or is None to have it estimated")
         object.__setattr__(self, "rho", float(self.rho))
 
-    @property
-    def value(self) -> float | None:
-        """The correlation rho; None if it is to be estimated."""
-        return self.rho
-
     def at(self, theta: float) -> AR1:
         """Return the same with rho = tanh(theta)."""
         return AR1(float(np.tanh(theta)))
@@ -255,11 +251,6 @@ class OU(Markov):
     def __post_init__(self) -> None:
         if self.timescale is not None:
             object.__setattr__(self, "timescale", check_positive(self.timescale, "timescale"))
-
-    @property
-    def value(self) -> float | None:
-        """The timescale, in units of x; None if it is to be estimated."""
-        return self.timescale
 
     def at(self, theta: float) -> OU:
         """Return the same with the timescale exp(theta)."""

@@ -200,15 +200,8 @@ class WienerOnline(OnlineSpline):
         n, oldest = self._n, self._oldest
         others = Points(self._x[oldest + 1 : n + 1], self._fine[oldest + 1 : n + 1])
         i = oldest + int(np.count_nonzero(others.minus(Points(np.array(coarse), np.array(fine))) <= 0))
-        for column, shift, value in (
-            (self._x, 1, coarse),
-            (self._fine, 1, fine),
-            (self._deriv, 0, deriv),
-            (self._group, 0, group),
-            (self._y, 0, y),
-            (self._ratio, 0, ratio),
-            (self._arrival, 0, self.nobs),
-        ):
+        values = coarse, fine, deriv, group, y, ratio, self.nobs
+        for (column, shift), value in zip(self._columns, values, strict=True):
             column[i + shift + 1 : n + shift + 1] = column[i + shift : n + shift].copy()
             column[i + shift] = value
         self._n += 1
@@ -218,6 +211,12 @@ class WienerOnline(OnlineSpline):
         if self._totals is not None and added is not None:
             self._totals.add(added)
             self._n_counted = self._n
+
+    @property
+    def _columns(self) -> tuple[tuple[Any, int], ...]:
+        """What was appended, and the entry of row zero."""
+        columns = self._deriv, self._group, self._y, self._ratio, self._arrival
+        return (self._x, 1), (self._fine, 1), *((column, 0) for column in columns)
 
     def _count(self) -> None:
         """Add the terms of the rows that came since this was last done, none of them late, to the totals."""
@@ -301,17 +300,7 @@ class WienerOnline(OnlineSpline):
         if start <= 0:
             return
         self._count()
-        for column, extra in (
-            *((one.states, 1) for one in self._settings),
-            (self._x, 1),
-            (self._fine, 1),
-            (self._delta, 0),
-            (self._deriv, 0),
-            (self._group, 0),
-            (self._y, 0),
-            (self._ratio, 0),
-            (self._arrival, 0),
-        ):
+        for column, extra in (*((one.states, 1) for one in self._settings), (self._delta, 0), *self._columns):
             column[: kept + extra] = column[start : n + extra].copy()
         self._n = self._n_counted = kept
 
@@ -320,15 +309,7 @@ class WienerOnline(OnlineSpline):
         arrival = self._arrival[: self._n]
         keep = np.flatnonzero(arrival < self.nobs - n)
         first = int(np.flatnonzero(arrival >= self.nobs - n)[0])
-        for column, shift in (
-            (self._x, 1),
-            (self._fine, 1),
-            (self._deriv, 0),
-            (self._group, 0),
-            (self._y, 0),
-            (self._ratio, 0),
-            (self._arrival, 0),
-        ):
+        for column, shift in self._columns:
             column[shift : len(keep) + shift] = column[keep + shift]
         self._n = len(keep)
         self.nobs -= n
