@@ -60,6 +60,7 @@ MOST_SAMPLED = 256  # nodes that represent quasi-random points: each costs every
 LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
 FARTHEST = 40.0  # below the log density at the maximum of the likelihood: what is less plays no part
+FLAT = 1e-6  # of a log likelihood: less does not identify a shape
 BATCH = 4  # points of which the density is asked for at a time, where the highest is looked for
 ROUNDING = 1e-13  # of count / 2, which bounds the information of a variance: a smaller pivot may be rounding alone
 
@@ -162,12 +163,27 @@ def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPoster
     sse, curvature = about(engine, theta_hat)
     if (engine.relative and sse == 0) or is_narrow(engine, theta_hat, curvature):  # s^2 is zero, and intervals have no length
         return _posterior(engine, theta_hat[None, :], np.ones(1), np.array([sse]), is_single=True)
-    found = _all_nodes(engine, theta_hat, np.ones(len(theta_hat)))
+    found = _all_nodes(engine, _start(engine, theta_hat), np.ones(len(theta_hat)))
     nodes = significant(found)
     if is_on_a_lattice(engine):
         return replace(_nodes_of(engine, nodes.theta, nodes.weights), found=found)
     kept, weights = resampled(nodes.theta, nodes.weights, MOST_SAMPLED)
     return replace(_nodes_of(engine, nodes.theta[kept], weights), found=found)
+
+
+def _start(engine: Likelihood, theta_hat: FloatArray) -> FloatArray:
+    """The maximum, with shapes that it does not depend on in the middle of their range.
+
+    So are length scales of a process that is estimated as absent: rounding decides where a search leaves them.
+    """
+    start, shapes = theta_hat.copy(), np.flatnonzero(~np.asarray(engine.is_size))
+    for i in shapes.tolist():
+        middle = start.copy()
+        middle[i] = (engine.lower[i] + engine.upper[i]) / 2
+        here, there = log_likelihood(engine, np.stack([start, middle]))
+        if abs(there - here) <= FLAT:
+            start = middle
+    return start
 
 
 def is_on_a_lattice(engine: Likelihood) -> bool:

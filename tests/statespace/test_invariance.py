@@ -289,3 +289,17 @@ def test_prediction_returns_the_times_it_was_given():
     np.testing.assert_array_equal(res.get_prediction(asked).x, asked)
     np.testing.assert_array_equal(res.get_prediction(asked).summary_frame().index, asked)
     assert np.isfinite(res.predict(np.datetime64("1700-01-01")))
+
+
+def test_a_noise_process_that_is_absent_has_intervals_in_any_unit():
+    """Its length scale is then estimated at either end of the range; nodes that started there differed by 8 % of a half-width."""
+    rng = np.random.default_rng(5)
+    x = np.sort(rng.uniform(0, 10, 60))
+    y = np.sin(x) + 0.3 * x + 0.2 * rng.standard_normal(60)
+    ends = []
+    for unit in (1.0, 1e-12):
+        observed = sf.observe(x, unit * y, name="f")
+        res = sf.SmoothingSpline(observed, order=2, noise={"f": sf.priors.OrnsteinUhlenbeck()}).fit()
+        assert "noise.f.amplitude" in res.boundary
+        ends.append(res.get_prediction([0.5, 3.3, 10.5]).conf_int() / unit)
+    assert np.abs((ends[1] - ends[0]) / np.diff(ends[0])).max() < 1e-6
