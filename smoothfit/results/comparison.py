@@ -59,8 +59,9 @@ def compare(fits: Mapping[str, Results], by: str = "aic") -> pd.DataFrame:
     import pandas as pd
 
     check_choice(by, "by", CRITERIA)
-    if not fits:
-        raise SpecificationError("fits is empty; pass {name: results}")
+    if not isinstance(fits, Mapping) or not fits:
+        given = "is empty" if isinstance(fits, Mapping) else f"is of the type {type(fits).__name__}"
+        raise SpecificationError(f"fits {given}; pass a mapping from names to results, such as {{'order 2': fit}}")
     for name, fit in fits.items():
         if not isinstance(fit, Results):
             raise SpecificationError(f"fits[{name!r}] is of the type {type(fit).__name__}; pass results of a fit")

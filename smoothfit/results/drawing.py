@@ -35,12 +35,15 @@ def panels(ax: Any, n: int, across: int, size: tuple[float, float], **options: A
     Raises
     ------
     SpecificationError
-        `ax` has another number of axes.
+        `ax` has another number of axes, or is something else.
     """
     if ax is not None:
         given = np.atleast_1d(np.asarray(ax, dtype=object)).ravel()
         if len(given) != n:
             raise SpecificationError(f"ax has {len(given)} axes and the picture {n} panels; pass {n}, or none for a new figure")
+        for one in given:
+            if not hasattr(one, "plot"):
+                raise SpecificationError(f"ax is of the type {type(one).__name__}; pass Axes of matplotlib, or none for a new one")
         return given
     import matplotlib.pyplot as plt
 

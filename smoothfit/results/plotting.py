@@ -259,8 +259,9 @@ def plot_posteriors(
         top = 1.0
         if quantiles is not None:
             ends = quantiles[name].to_numpy()
-            ends, kept = np.unique(ends[(ends > 0) | (not positive)], return_index=True)
-            density = np.diff(PROBABILITIES[-len(kept) :][kept]) / np.diff(np.log(ends) if positive else ends)
+            on_axis = (ends > 0) | (not positive)
+            ends, kept = np.unique(ends[on_axis], return_index=True)
+            density = np.diff(PROBABILITIES[on_axis][kept]) / np.diff(np.log(ends) if positive else ends)
             one.stairs(density, ends, fill=True, color=CURVE_COLOUR, alpha=0.5, label="posterior")
             top = 1.05 * float(np.max(density, initial=0.0))
         estimate = float(estimates[name]) if estimates[name] > 0 or not positive else None

@@ -46,6 +46,7 @@ def test_methods_of_an_equation_stand_in_one_table():
 @pytest.mark.parametrize(
     ("fits", "words"),
     [
+        (lambda: [sf.SmoothingSpline(OBS).fit()], "fits is of the type list; pass a mapping from names to results"),
         (lambda: {"a": 1.0}, r"fits\['a'\] is of the type float"),
         (lambda: {"a": sf.SmoothingSpline(OBS).fit(), "b": sf.SmoothingSpline(OBS).fit("ml")}, "differ in method or loss"),
         (lambda: {"a": sf.SmoothingSpline(OBS).fit(), "b": sf.SmoothingSpline(OBS, order=3).fit()}, "fit by 'ml'"),

@@ -10,7 +10,7 @@ from scipy import stats
 import smoothfit as sf
 from smoothfit.errors import SpecificationError
 from smoothfit.results.drawing import ink, panels, symmetric
-from smoothfit.results.plotting import draw_quantiles, format_times, plot_nodes
+from smoothfit.results.plotting import PROBABILITIES, draw_quantiles, format_times, plot_posteriors
 
 RNG = np.random.default_rng(3)
 X = np.linspace(0, 10, 60)
@@ -63,6 +63,8 @@ def test_colours_are_those_of_the_style_in_use():
 def test_pictures_are_drawn_on_the_axes_that_are_given(wave):
     _, axes = plt.subplots(2, 3)
     assert list(wave.plot_diagnostics(ax=axes)) == list(axes.ravel())
+    with pytest.raises(SpecificationError, match="ax is of the type Figure; pass Axes of matplotlib"):
+        wave.plot(ax=plt.figure())
     with pytest.raises(SpecificationError, match="ax has 2 axes and the picture 6 panels"):
         wave.plot_diagnostics(ax=axes[0, :2])
     assert len(panels(None, 5, 3, (2, 2))) == 5
@@ -142,17 +144,21 @@ def test_tracks_and_replications(wave):
         draws.plot(X[:3])
 
 
-def test_many_nodes_are_drawn_as_a_histogram_below_the_legend():
-    values = np.geomspace(0.1, 10, 200)
-    nodes = pd.DataFrame({"q": values, "weight": np.full(200, 1 / 200)})
-    (ax,) = plot_nodes(nodes, pd.Series({"q": 1.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None, [True])
-    assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(1)
-    top = max(bar.get_height() for bar in ax.patches)
-    assert all(path.vertices[:, 1].max() <= 1.06 * top for drawn in ax.collections for path in drawn.get_paths())
-    few = nodes.iloc[::10].assign(weight=1 / 20)
-    (ax,) = plot_nodes(few, pd.Series({"q": 0.0}), pd.DataFrame([[0.2, 5.0]], index=["q"]), None, [True])
+def test_densities_are_drawn_from_quantiles_below_the_legend():
+    law = stats.lognorm(0.5)
+    intervals = pd.DataFrame([law.ppf([0.025, 0.975])], index=["q"])
+    quantiles = pd.DataFrame({"q": law.ppf(PROBABILITIES)}, index=PROBABILITIES)
+    (ax,) = plot_posteriors(quantiles, pd.Series({"q": 1.0}), intervals, None, np.array([True]))
+    density, edges, _ = ax.patches[0].get_data()
+    middles = np.log(edges[1:-2] * edges[2:-1]) / 2  # of all steps but the two longest
+    np.testing.assert_allclose(density[1:-1], stats.norm(0, 0.5).pdf(middles), rtol=0.03)
+    assert all(path.vertices[:, 1].max() <= 1.06 * density.max() for drawn in ax.collections for path in drawn.get_paths())
+    quantiles.iloc[:12] = 0.0  # half the probability is at zero, which is not on the axis
+    (ax,) = plot_posteriors(quantiles, pd.Series({"q": 0.0}), intervals, None, np.array([True]))
+    np.testing.assert_allclose(ax.patches[0].get_data()[0], density[12:], rtol=1e-12)
+    assert ax.get_legend_handles_labels()[1] == ["posterior", "interval"]
+    (ax,) = plot_posteriors(None, pd.Series({"q": 1.0}), intervals, None, np.array([True]))
     assert not ax.patches
-    assert ax.get_legend_handles_labels()[1] == ["interval"]  # an estimate of zero is not on the axis
 
 
 @pytest.mark.parametrize("minutes", [7, 90, 2000, 50_000, 2_000_000])
