@@ -33,6 +33,7 @@ from ..basis.recombined import RecombinedBasis
 FAR = 1e8  # of r, from which on two terms in 1 / r are right to rounding
 TERMS = 16  # of the Legendre series of pieces of sines: the next one is below rounding
 LONGEST = 2.0  # radians of such a piece
+NEGLIGIBLE = 1e-30  # of the largest entry of a row: what has decayed so far is zero, or its squares would underflow
 
 
 def borders_of(basis: Basis, first: float, last: float) -> FloatArray:
@@ -116,4 +117,5 @@ class Slow:
             shown[j, :-1] += added[n + j - 1]
         found = decay[:n, None] * shown[places]
         found[:, :-1] += added[:n]
+        found[np.abs(found) < NEGLIGIBLE * np.abs(found).max(axis=1, keepdims=True)] = 0.0
         return found
