@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
 from .._entry import entry_point
 from .._validation import FloatArray
@@ -17,6 +18,7 @@ from .correlation import Correlation, Markov
 from .inference import Inference
 from .misfits import level_shifts, misfits_of_fit
 from .recursive import recursive_residuals
+from .sensors import sensed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +114,45 @@ class NoiseResults(Inference):
                 ends = [float(integrated[end][label]) for end in ("ci_lower", "ci_upper")]
             rows[label] = [value, float((se * search.sensors.slopes(theta))[j]), *ends]
         return pd.DataFrame.from_dict(rows, orient="index", columns=["estimate", "bse", "ci_lower", "ci_upper"], dtype=np.float64)
+
+    def test_sensors(self) -> pd.DataFrame:
+        """Test of each estimated scale, lag and response time that the series needs none, by the likelihood ratio.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each, as in `sensor_params`: ``null``, a scale of one, a lag or a response time of zero; ``lr``, twice the
+            gain of the log-likelihood over its maximum there, all else estimated again, by the method of the fit and without
+            `constraints`; ``pvalue``, the tail of chi-squared with one degree of freedom, and half of it for a response time, which
+            is not negative.
+
+        References
+        ----------
+        S. G. Self and K.-Y. Liang (1987), "Asymptotic properties of maximum likelihood estimators and likelihood ratio tests under
+        nonstandard conditions", *Journal of the American Statistical Association* 82.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> x, rng = np.linspace(0, 6, 40), np.random.default_rng(0)
+        >>> first = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(40), name="a")
+        >>> second = sf.observe(x, np.sin(x) + 0.1 * rng.standard_normal(40), name="b", scale="estimate")
+        >>> res = sf.SplineRegression(first + second, sf.BSplineBasis.uniform(0, 6, 6)).fit()
+        >>> bool(res.test_sensors().loc["scale.b", "pvalue"] > 0.05)
+        True
+        """
+        import pandas as pd
+
+        fit, rows = self._fit, {}
+        search, lam = fit.sensed, fit.lam if fit.fixed == "lam" else None
+        for j, label in enumerate(self._sensed):
+            assert search is not None
+            null, sensors = search.sensors.without(j)
+            least = sensed(fit.specification.sensor_profile(sensors, fit.specification.rows, fit.method, lam)).minimum.value
+            lr = max(least - search.minimum.value, 0.0)
+            tail = float(stats.chi2.sf(lr, 1))
+            rows[label] = [null, lr, tail if search.sensors.kinds[j] != "response_time" else tail / 2 if lr > 0 else 1.0]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["null", "lr", "pvalue"], dtype=np.float64)
 
     @property
     def sigma(self) -> pd.Series:

@@ -119,16 +119,33 @@ class Sensors(NamedTuple):
         beyond = np.maximum(0.0, np.maximum(self.first - psi, psi - self.last))
         return np.asarray(-beyond.sum(axis=1))
 
+    @property
+    def start(self) -> FloatArray:
+        """The middle, within the limits (p,)."""
+        return np.clip(self.middle, self.lower, self.upper)
+
     def grids(self) -> list[FloatArray]:
         """Starts along each entry, the others in the middle of theirs."""
         found = []
         for j, kind in enumerate(self.kinds):
             ends = (self.middle[j] - NEAR, self.middle[j] + NEAR) if kind == "scale" else (self.first[j], self.last[j])
             values = np.linspace(*ends, {"scale": SCALES, "lag": LAGS, "response_time": TIMES}[kind])
-            grid = np.repeat(self.middle[None], len(values), axis=0)
+            values = np.unique(np.clip(values, self.lower[j], self.upper[j]))
+            grid = np.repeat(self.start[None], len(values), axis=0)
             grid[:, j] = values
             found.append(grid)
         return found
+
+    def without(self, j: int) -> tuple[float, Sensors]:
+        """What entry j is if the series needs none, a scale of one, no lag, no response time, and these with it fixed there.
+
+        The shortest response time stands for none.
+        """
+        null = 1.0 if self.kinds[j] == "scale" else 0.0
+        at = float(self.lower[j]) if self.kinds[j] == "response_time" else 0.0
+        lower, upper = self.lower.copy(), self.upper.copy()
+        lower[j] = upper[j] = at
+        return null, self._replace(lower=lower, upper=upper)
 
 
 def _limits_of_response(x: FloatArray) -> tuple[float, float, float, float, float]:
@@ -339,7 +356,7 @@ def sensed(profile: SensorProfile) -> Sensed:
     """
     sensors = profile.sensors
     assert sensors is not None
-    start = sensors.middle.copy()
+    start = sensors.start
     for j, grid in enumerate(sensors.grids()):
         grid[:, :j] = start[:j]
         start[j] = profile.along(grid).psi[j]

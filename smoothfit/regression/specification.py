@@ -155,11 +155,15 @@ class Specification:
         """The rows at estimated scales, lags and response times, and what was found of these."""
         if self.sensors is None:
             return rows, None
-        likelihood = method if method in LIKELIHOODS else "reml"
-        fit = partial(self.estimated, method=likelihood, lam=lam)
-        profile = SensorProfile(rows, fit, LIKELIHOODS[likelihood], lam is not None, self.sensors, self.at_weights)
+        profile = self.sensor_profile(self.sensors, rows, method, lam)
         search = sensed(profile)
         return profile.at(search.minimum.theta), search
+
+    def sensor_profile(self, sensors: Sensors, rows: Rows, method: str, lam: FloatArray | None) -> SensorProfile:
+        """-2 log-likelihood of scales, lags and response times, all else at its best."""
+        likelihood = method if method in LIKELIHOODS else "reml"
+        fit = partial(self.estimated, method=likelihood, lam=lam)
+        return SensorProfile(rows, fit, LIKELIHOODS[likelihood], lam is not None, sensors, self.at_weights)
 
     def bounded(self, found: Estimate, progress: bool = False) -> tuple[Bounded | None, Peak | None]:
         """The fit under bounds, None if there are none, and the mode where that is searched."""

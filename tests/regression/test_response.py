@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import optimize
+from scipy import optimize, stats
 
 import smoothfit as sf
 from smoothfit.errors import DataError, IdentificationError, SpecificationError
@@ -62,7 +62,7 @@ def test_rows_are_those_of_many_digits(degree, deriv, tau):
         expected = np.array(expected, dtype=float)
     size = np.maximum(np.abs(expected).max(axis=1, keepdims=True), 1e-20)
     np.testing.assert_allclose(rows[:, :-1] / size, expected / size, rtol=0, atol=3e-14)
-    np.testing.assert_allclose(rows[:, -1], np.exp((0.25 - x) / tau), rtol=1e-12)
+    np.testing.assert_allclose(rows[:, -1], np.exp((0.25 - x) / tau), rtol=1e-12, atol=1e-30)
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,46 @@ def test_estimates_and_intervals_are_those_of_a_smoothing_spline():
         np.testing.assert_allclose(one.predicted_mean, two.predicted_mean, atol=0.02 * two.se_mean.min())
         np.testing.assert_allclose(one.conf_int(), two.conf_int(), atol=0.05 * two.se_mean.min())
         np.testing.assert_allclose(one.conf_int(obs=True), two.conf_int(obs=True), atol=0.02 * two.se_obs.min())
+
+
+def deviance(obs, tau):
+    """-2 log restricted likelihood at a response time and LAM, up to constants, by dense algebra."""
+    a, b = obs.readings
+    shown = Slow(BASIS, 3, 0, b.x, b.x[0]).rows(tau)
+    B = np.column_stack([np.vstack([BASIS.design(a.x, sparse=False), shown[:, :-1]]), np.r_[np.zeros(len(a)), shown[:, -1]]])
+    A = 100 * B.T @ B + LAM * np.pad(BASIS.penalty(2).toarray(), (0, 1))
+    rest = obs.y @ obs.y - 100 * obs.y @ B @ np.linalg.solve(A, B.T @ obs.y)
+    return np.linalg.slogdet(A)[1] + 100 * rest
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_that_no_response_time_is_needed_is_tested_by_the_likelihood(is_slow):
+    obs = pair(response="estimate")
+    if not is_slow:  # f itself
+        a, b = obs.readings
+        noise = 0.1 * np.random.default_rng(8).standard_normal(len(b))
+        obs = sf.observe(a.x, a.y, sd=0.1, name="a")
+        obs += sf.observe(b.x, np.sin(b.x) + noise, sd=0.1, name="b", response_time="estimate")
+    res = sf.SplineRegression(obs, BASIS, sf.DerivativePenalty(2)).fit(lam=LAM)
+    lr = deviance(obs, 0.0) - deviance(obs, res.sensor_params.loc["response_time.b", "estimate"])
+    row = res.test_sensors().loc["response_time.b"]
+    assert row["lr"] == pytest.approx(max(lr, 0.0), abs=2e-3 * max(lr, 1.0))  # the shortest response time stands for none
+    assert row["pvalue"] == pytest.approx(stats.chi2.sf(row["lr"], 1) / 2 if row["lr"] else 1.0)
+    assert (row["pvalue"] < 1e-6) == is_slow
+
+
+def test_likelihoods_of_fast_instruments_vary_smoothly():
+    """What has decayed by a hundred orders of magnitude, whose squares underflow, does not count."""
+    rng = np.random.default_rng(7)
+    x, z = np.sort(rng.uniform(0, 9, (2, 50)), axis=1)
+    obs = sf.observe(x, np.sin(x) + 0.2 * rng.standard_normal(50), sd=0.1, name="a")
+    obs += sf.observe(z, np.sin(z) + 0.2 * rng.standard_normal(50), sd=0.1, name="b", response_time="estimate")
+    specification = sf.SplineRegression(obs, BASIS, sf.DerivativePenalty(2)).specification
+    profile = specification.sensor_profile(specification.sensors, specification.rows, "reml", np.array([LAM]))
+    tau = np.exp(np.linspace(-6, -4, 7))
+    exact = np.array([deviance(obs, own) for own in tau])
+    values = profile.values(np.log(tau)[:, None])
+    np.testing.assert_allclose(values - values[0], exact - exact[0], atol=1e-8)
 
 
 def test_new_observations_of_a_slow_instrument_are_predicted_by_its_name():

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import interpolate, optimize, special
+from scipy import interpolate, optimize, special, stats
 
 import smoothfit as sf
 from smoothfit.errors import DataError, IdentificationError, SpecificationError
@@ -87,6 +87,14 @@ def test_estimates_and_standard_errors_are_those_of_dense_algebra(bias):
     np.testing.assert_allclose(res.sensor_params["bse"], bse, rtol=0.02)
     low, high = res.sensor_params.loc["scale.b", ["ci_lower", "ci_upper"]]
     assert np.log(high / low) == pytest.approx(2 * 1.96 * bse[0] / s, rel=0.02)
+    if bias:
+        return
+    tests = res.test_sensors()
+    no_scale = optimize.minimize_scalar(lambda d: dense(obs, 1.0, d)[0], bounds=(-0.9, 0.9), method="bounded").fun
+    no_lag = optimize.minimize_scalar(lambda p: dense(obs, np.exp(p), 0.0)[0], bracket=(0.5, 1.0)).fun
+    np.testing.assert_allclose(tests["lr"], [no_scale - found.fun, no_lag - found.fun], rtol=1e-4)
+    np.testing.assert_array_equal(tests["null"], [1.0, 0.0])
+    np.testing.assert_allclose(tests["pvalue"], stats.chi2.sf(tests["lr"], 1))
 
 
 def test_intervals_integrate_over_the_scale(fitted):
