@@ -285,6 +285,7 @@ def markov_likelihood(
 def markov_scan(
     rows: MarkovRows,
     steps: MarkovSteps,
+    tables: tuple[Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)], ...],
     parameters: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     B: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     variance: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],

@@ -68,9 +68,9 @@ void scan(Model& model, std::size_t n_candidates, std::size_t n_effects, bool is
 
 // Of candidates, parameters (L, P, 1 + N) and variance (L, groups, 1 + N): log determinant, sum of squares, minus the logarithms of
 // the last `n_effects` D of the last state (L, 3, 1 + N) with derivatives, NaN where there are none; and observations used (L,).
-Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateSteps& steps, In<double> parameters, In<double> B, In<double> variance,
-                      int n_effects, bool is_complete) {
-    Model model(rows, steps, nb::tuple(), parameters, B, variance, false, true);
+Tuple<Doubles, Out<std::int64_t>> markov_scan(const ReadRows& rows, const StateSteps& steps, const Tables& tables, In<double> parameters, In<double> B,
+                      In<double> variance, int n_effects, bool is_complete) {
+    Model model(rows, steps, tables, parameters, B, variance, false, true);
     const std::size_t n_candidates = parameters.shape(0);
     check(n_effects >= 0 && n_effects <= static_cast<int>(rows.m()), "the number of effects is out of range");
     check(model.width == 1 || model.width == 3, "N is 0 or 2");
@@ -200,8 +200,8 @@ void bind_markov(nb::module_& module) {
              "processes"_a, "constant"_a, "dt"_a, "class_dt"_a, "slots"_a, "sources"_a, "n_accumulators"_a, "n_fixed"_a);
     module.def("markov_likelihood", &markov_likelihood, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
                "is_still"_a);
-    module.def("markov_scan", &markov_scan, "rows"_a, "steps"_a, "parameters"_a, "B"_a, "variance"_a, "n_effects"_a,
-               "is_complete"_a);
+    module.def("markov_scan", &markov_scan, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
+               "n_effects"_a, "is_complete"_a);
     module.def("markov_innovations", &markov_innovations, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
                "is_still"_a);
     module.def("markov_matrices", &markov_matrices, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,

@@ -82,9 +82,9 @@ private:
     void add(const std::int32_t* process, double constant) {
         check(process[0] >= 0 && process[0] < n_kinds, "the kind of a process is out of range");
         const Kind kind = static_cast<Kind>(process[0]);
-        const int dim = process[1], most = kind == Kind::table ? most_states : 4;
+        const int dim = process[1], most = has_table(kind) ? most_states : 4;
         const bool is_turning = kind == Kind::harmonic || kind == Kind::rotation;
-        const bool is_pair = is_turning || kind == Kind::oscillator || kind >= Kind::cycle;
+        const bool is_pair = is_turning || kind == Kind::oscillator || (kind >= Kind::cycle && kind <= Kind::damped_trend);
         check(dim >= 1 && dim <= most && (!is_pair || dim == 2), "the dim of a process is out of range");
         check(process[2] >= (kind == Kind::wiener ? -1 : 0), "the place of a hyperparameter is out of range");
         check(constant >= 0 && std::isfinite(constant) && (!is_turning || constant > 0), "a frequency is positive");
@@ -95,8 +95,9 @@ private:
 };
 
 // All that a kernel is told: parameters (P, 1 + N), B (M, K, 1 + N), variance (groups, 1 + N); of each table T and Q
-// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N); whether Q and P0 are zero. Of candidates parameters (L, P, 1 + N)
-// and variance (L, groups, 1 + N) have one axis more; the values are those of the first one until `next` is called.
+// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N), of each scaled process T and Q (steps, size, size, 1); whether Q and P0 are zero.
+// Of candidates parameters (L, P, 1 + N) and variance (L, groups, 1 + N) have one axis more; the values are those of the first one until
+// `next` is called. Tables are of one candidate.
 struct Model {
     const ReadRows& read;
     MarkovRows rows;
@@ -124,9 +125,10 @@ struct Model {
         std::size_t at = 0;
         for (Block& block : blocks) {
             check(block.parameter + parameters_of(block.kind) <= static_cast<int>(n_parameters), "parameters are too few");
-            if (block.kind == Kind::table) take_table(block, at++, state.dt.size());
+            check(block.kind != Kind::table || !are_candidates || parameters.shape(0) == 1, "tables are of one candidate");
+            if (has_table(block.kind)) at = take_table(block, at, state.dt.size());
         }
-        check(3 * at == tables.size(), "there are more tables than processes that need one");
+        check(at == tables.size(), "there are more tables than processes that need one");
         steps = {blocks.data(),        static_cast<std::int64_t>(blocks.size()),
                  state.n_process,      state.n_accumulators,
                  state.n_held,         static_cast<int>(m),
@@ -143,19 +145,26 @@ struct Model {
     }
 
 private:
-    void take_table(Block& block, std::size_t at, std::size_t n_steps) {
-        check(3 * at + 3 <= tables.size(), "a table is T, Q and P0 of a process");
-        const In<double>&T = tables[3 * at], &Q = tables[3 * at + 1], &P0 = tables[3 * at + 2];
+    // Points a process to its tables, which begin at number `at`; returns where those of the next one begin.
+    std::size_t take_table(Block& block, std::size_t at, std::size_t n_steps) {
+        const bool is_scaled = block.kind == Kind::scaled;
+        const std::size_t next = at + (is_scaled ? 2 : 3);
+        check(next <= tables.size(), "a table is T, Q and P0 of a process");
+        const In<double>&T = tables[at], &Q = tables[at + 1];
         const auto size = static_cast<std::size_t>(block.size()), dim = static_cast<std::size_t>(block.dim);
+        const std::size_t entries = is_scaled ? 1 : width;
         const auto is_shaped = [&](const In<double>& X) {
-            return X.ndim() == 4 && X.shape(0) == n_steps && X.shape(1) == size && X.shape(2) == size && X.shape(3) == width;
+            return X.ndim() == 4 && X.shape(0) == n_steps && X.shape(1) == size && X.shape(2) == size && X.shape(3) == entries;
         };
         check(is_shaped(T), "T is (steps, M, M, 1 + N)");
         check(is_shaped(Q), "Q is (steps, M, M, 1 + N)");
-        check(P0.ndim() == 3 && P0.shape(0) == dim && P0.shape(1) == dim && P0.shape(2) == width, "P0 is (M, M, 1 + N)");
         block.T = T.data();
         block.Q = Q.data();
+        if (is_scaled) return next;
+        const In<double>& P0 = tables[at + 2];
+        check(P0.ndim() == 3 && P0.shape(0) == dim && P0.shape(1) == dim && P0.shape(2) == width, "P0 is (M, M, 1 + N)");
         block.P0 = P0.data();
+        return next;
     }
 };
 

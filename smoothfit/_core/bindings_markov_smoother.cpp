@@ -31,7 +31,6 @@ Tuple<Doubles, Doubles> markov_smooth(const ReadRows& rows, const StateSteps& st
     Model model(rows, steps, tables, parameters, B, variance, is_still, true);
     const std::size_t n_rows = rows.n_rows(), n_candidates = parameters.shape(0);
     check(model.width == 1, "smoothing takes no derivatives");
-    check(tables.size() == 0 || n_candidates == 1, "tables are those of one candidate");
     Doubles mean = new_array({n_candidates, n_rows}), spread = new_array({n_candidates, n_rows});
     for (std::size_t l = 0; l < n_candidates; ++l, model.next())
         smooth(model, {mean.data() + l * n_rows, spread.data() + l * n_rows, nullptr, nullptr, nullptr, 0, nullptr, nullptr, 0});

@@ -15,13 +15,13 @@
 namespace smoothfit {
 
 enum class Kind : int {
-    table, wiener, matern, ornstein_uhlenbeck, tension, oscillator, harmonic, rotation, cycle, trend, damped_trend
+    table, wiener, matern, ornstein_uhlenbeck, tension, oscillator, harmonic, rotation, cycle, trend, damped_trend, scaled
 };
-constexpr int n_kinds = 11;
+constexpr int n_kinds = 12;
 
 // One process. `parameter` is the place of the first of its hyperparameters, -1 for none; `constant` is the frequency of a harmonic or a
 // rotation, and of a trend the share of the slope's intensity that the level has, too. A table has its own matrices for each step: T, Q
-// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N).
+// (steps, size, size, 1 + N) and P0 (dim, dim, 1 + N). A scaled process has T and Q of intensity one, of numbers; its P0 is zero.
 struct Block {
     Kind kind;
     int dim;
@@ -39,7 +39,8 @@ inline int parameters_of(Kind kind) {
         case Kind::table: return 0;
         case Kind::wiener:
         case Kind::harmonic:
-        case Kind::rotation: return 1;
+        case Kind::rotation:
+        case Kind::scaled: return 1;
         case Kind::oscillator:
         case Kind::cycle:
         case Kind::damped_trend: return 3;
@@ -49,8 +50,11 @@ inline int parameters_of(Kind kind) {
 
 // Whether T of a step depends on no hyperparameter.
 constexpr bool has_fixed_steps(Kind kind) {
-    return kind == Kind::wiener || kind == Kind::harmonic || kind == Kind::rotation || kind == Kind::trend;
+    return kind == Kind::wiener || kind == Kind::harmonic || kind == Kind::rotation || kind == Kind::trend || kind == Kind::scaled;
 }
+
+// Whether T and Q are given, not made.
+constexpr bool has_table(Kind kind) { return kind == Kind::table || kind == Kind::scaled; }
 
 // A process at hyperparameters: what its matrices have in common over all steps.
 template <class Real>
@@ -65,7 +69,8 @@ public:
         switch (block.kind) {
             case Kind::wiener:
             case Kind::harmonic:
-            case Kind::rotation: intensity = block.parameter < 0 ? Real(0.0) : parameter(0); break;
+            case Kind::rotation:
+            case Kind::scaled: intensity = block.parameter < 0 ? Real(0.0) : parameter(0); break;
             case Kind::trend:
                 intensity = parameter(1);
                 level_ = parameter(0) + block.constant * intensity;
@@ -137,7 +142,7 @@ public:
 
     Real first(int i, int j) const {
         if (block_.kind == Kind::table) return Width<Real>::load(block_.P0 + (i * block_.dim + j) * Width<Real>::value);
-        return first_[i][j];
+        return block_.kind == Kind::scaled ? Real(0.0) : first_[i][j];
     }
 
     // Hands `put(i, j, T_ij, Q_ij)` the matrices of step dt, the s-th of all.
@@ -152,6 +157,12 @@ public:
                         const std::int64_t at = ((s * d + i) * d + j) * width;
                         put(i, j, Width<Real>::load(block_.T + at), Width<Real>::load(block_.Q + at));
                     }
+                return;
+            }
+            case Kind::scaled: {
+                const double *T = block_.T + s * d * d, *Q = block_.Q + s * d * d;
+                for (int i = 0; i < d; ++i)
+                    for (int j = 0; j < d; ++j) put(i, j, Real(T[i * d + j]), Q[i * d + j] * intensity_);
                 return;
             }
             case Kind::wiener: return wiener(d, dt, put);

@@ -1,8 +1,8 @@
 """What the kernels get of processes: those whose matrices they make themselves, and tables of the matrices of all others.
 
 A prior of one of the types in `KINDS` is a kind of process with hyperparameters; its matrices and their derivatives are made where
-they are needed (processes.hpp). Any other prior, also one that derives from a type here, supplies its matrices itself, with
-derivatives by complex step.
+they are needed (processes.hpp), or are multiples of given ones, those of a `SCALED` process. Any other prior, also one that derives
+from a type here, supplies its matrices itself, with derivatives by complex step.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .equation import AnyArray
 from .priors import (
     DampedOscillator,
     DampedTrend,
+    DummySeasonal,
     IntegratedOrnsteinUhlenbeck,
     IntegratedWiener,
     Jump,
@@ -33,7 +34,7 @@ from .priors import (
 from .process import Prior
 from .response import Filtered
 
-TABLE, HARMONIC, ROTATION = 0, 6, 7  # as in processes.hpp
+TABLE, HARMONIC, ROTATION, SCALED = 0, 6, 7, 11  # as in processes.hpp
 KINDS: dict[type[Prior], int] = {
     IntegratedWiener: 1,
     Polynomial: 1,
@@ -47,6 +48,7 @@ KINDS: dict[type[Prior], int] = {
     StochasticCycle: 8,
     LocalLinearTrend: 9,
     DampedTrend: 10,
+    DummySeasonal: SCALED,
 }
 
 

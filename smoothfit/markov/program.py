@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .._core import _kernels
 from .._validation import FloatArray, IntArray
 from ..errors import IdentificationError, NumericalError
-from .blocks import KINDS, TABLE, Block, blocks_of, table
+from .blocks import KINDS, SCALED, TABLE, Block, blocks_of, table
 from .equation import AnyArray
 from .functionals import Functionals
 from .process import AMPLITUDE, INTENSITY, RESPONSE, Prior, Start, split_values, start_together
@@ -192,7 +192,21 @@ class Program:
     @cached_property
     def _tabled(self) -> tuple[Block, ...]:
         """Processes whose matrices the kernels do not make."""
-        return tuple(block for block in self.processes.blocks if block.kind == TABLE)
+        return tuple(block for block in self.processes.blocks if block.kind in (TABLE, SCALED))
+
+    @cached_property
+    def _scaled(self) -> dict[int, list[FloatArray]]:
+        """T, and Q of intensity one, of scaled processes, by the place of their hyperparameter."""
+        found = {}
+        for block in self._tabled:
+            if block.kind == SCALED:
+                matrices = block.prior.matrices(self.dt, np.ones(1), self.processes.x_unit, self._integrates(block))
+                found[block.parameter] = [matrix[..., None] for matrix in matrices]
+        return found
+
+    def _integrates(self, block: Block) -> bool:
+        """Whether the integral of a process is part of its state."""
+        return block.integrated and self.n_accumulators > 0
 
     @cached_property
     def _start_of_width(self) -> dict[int, FloatArray]:
@@ -220,14 +234,17 @@ class Program:
         if slopes is not None:
             noise[..., 1 : 1 + count] = np.swapaxes(slopes, -1, -2)
         B = self._start_of_width.get(width)
-        if B is None or self._tabled:
+        if not self._takes_many:
             values = values.reshape(-1, values.shape[-1])[0]
         if B is None:
             B = widened(self._unknown(values), width)
         tables: list[FloatArray] = []
         for block in self._tabled:
-            integral = block.integrated and self.n_accumulators > 0
-            tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width, self.waits)
+            if block.kind == SCALED:
+                tables += self._scaled[block.parameter]
+            else:
+                integral = self._integrates(block)
+                tables += table(block, self.dt, values, self.processes.x_unit, integral, free, width, self.waits)
         return self._read, self._steps, tuple(tables), parameters, B, noise, is_still
 
     def _at(self, values: FloatArray, *, is_still: bool = False) -> Program:
@@ -301,8 +318,8 @@ class Program:
         count = 0 if slopes is None else slopes.shape[1]
         for begin in range(0, max(count, 1), DIRECTIONS):
             some = None if slopes is None else slopes[:, begin : begin + DIRECTIONS]
-            rows, steps, _, parameters, B, noise, _ = self._arguments(values, variance, free[begin : begin + DIRECTIONS], some)
-            found, used = _kernels.markov_scan(rows, steps, parameters, B, noise, n_effects, self.complete)
+            *arguments, _ = self._arguments(values, variance, free[begin : begin + DIRECTIONS], some)
+            found, used = _kernels.markov_scan(*arguments, n_effects, self.complete)
             parts.append(found[:, :, min(begin, 1) : 1 + count - begin])
         log_det, sse, log_information = np.concatenate(parts, axis=2).transpose(1, 0, 2)
         return Scan(log_det, sse, log_information, used)
@@ -310,7 +327,7 @@ class Program:
     @property
     def _takes_many(self) -> bool:
         """Whether the kernels take many candidates at once: what they need besides is the same for all."""
-        return self._constant_unknown is not None and not self._tabled and not self.closed
+        return self._constant_unknown is not None and all(b.kind == SCALED for b in self._tabled) and not self.closed
 
     def _scan_one_by_one(self, values: FloatArray, variance: FloatArray, free: Sequence[int], slopes: FloatArray | None) -> Scan:
         count = 0 if slopes is None else slopes.shape[1]

@@ -13,6 +13,7 @@ from .._validation import FloatArray
 from ..errors import IdentificationError, NumericalError
 from ..inference.engine import Moments
 from ..markov.process import RESPONSE
+from ..markov.program import DIRECTIONS
 from .engine import NOWHERE, STEP, StateSpaceEngine
 from .estimation import Optimum
 from .extent import LOG
@@ -155,15 +156,23 @@ class MarkovEngine(StateSpaceEngine):
         return self._differences(wholes, np.arange(wholes.shape[1]))
 
     def _differences(self, wholes: FloatArray, along: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Scores and Hessians along some coordinates, which include all sizes; but for those of the reference, which are zero."""
-        L, k = wholes.shape
+        """Scores and Hessians along some coordinates, which include all sizes; but for those of the reference, which are zero.
+
+        Coordinates whose rows of a Hessian, up to the diagonal, take as many passes of the kernel are moved side by side.
+        """
+        (L, k), m = wholes.shape, len(others := along[along != self.reference])
         found = np.zeros((2, L, k, k))
-        others = along if self.reference is None else along[along != self.reference]
-        for at, i in enumerate(others.tolist()):
-            rest = others[at:]  # a Hessian is symmetric
-            above, below = (self._scores(wholes + shift * np.eye(k)[i], rest) for shift in (STEP, -STEP))
-            found[..., i, rest] = found[..., rest, i] = (above - below)[..., 1 + rest] / (2 * STEP)
-        return self._scores(wholes, along), found
+        for begin in range(-(m % DIRECTIONS), max(m, 1), DIRECTIONS):
+            first = max(begin, 0)
+            some, rest = others[first : begin + DIRECTIONS], others[first:]  # a Hessian is symmetric
+            shifts = STEP * np.eye(k)[some]
+            points = wholes + np.concatenate([shifts, -shifts, np.zeros((int(first == 0), k))])[:, None]
+            moved = self._scores(points.reshape(-1, k), rest).reshape(2, len(points), L, 1 + k)
+            for i, above, below in zip(some, moved.swapaxes(0, 1), moved.swapaxes(0, 1)[len(some) :], strict=False):
+                found[..., i, rest] = found[..., rest, i] = (above - below)[..., 1 + rest] / (2 * STEP)
+            if first == 0:
+                scores = moved[:, -1]
+        return scores, found
 
     def _curvatures_of_sizes(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""
