@@ -93,6 +93,9 @@ class Correlations:
     def matrix(self, by: Axes = ()) -> FloatArray:
         """Derivative by the logarithms of length scales `by`, shape (n, n) or (L, n, n)."""
         rows = self._rows
+        if len(rows.blocks) == 1:
+            axes = axes_of(rows.blocks[0][0])
+            return self._geometry[0, 0].evaluate(axes, axes, by)
         full = np.empty((*self._lanes, len(rows), len(rows)))
         for i, (axis, mine) in enumerate(rows.blocks):
             for j, (other, theirs) in enumerate(rows.blocks[: i + 1]):

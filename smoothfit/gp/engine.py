@@ -7,7 +7,7 @@ tr(P K_i P K_j) / 2, from which an amplitude that is left out takes tr(P K_i) tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,7 +30,7 @@ from .rows import Rows
 from .terms import ALL, axes_of
 
 BLOCK = 2**16  # numbers of a matrix at hyperparameters side by side: what fits into the cache of a processor
-MOST_KEPT = 2**23  # 64 MB: 200 nodes of 200 observations
+MOST_KEPT = 256 * 200**2  # 82 MB: as many nodes as there may be, of 200 observations
 MANY = 100  # observations, from which an information matrix takes longer than an interpolation of its determinant
 
 
@@ -108,23 +108,18 @@ class DenseEngine(Sized):
         return self.parameters.values(self._whole(theta))
 
     def _lanes(self, theta: FloatArray) -> Iterator[Lanes]:
-        """Likelihoods and posteriors at thetas (L, p), in blocks."""
-        whole, size = self._whole(theta), max(1, BLOCK // len(self.rows) ** 2)
+        """Likelihoods and posteriors at thetas (L, p), in blocks; the last ones are kept for questions about the same thetas."""
+        whole, size, kept = self._whole(theta), max(1, BLOCK // len(self.rows) ** 2), self._kept
         for start in range(0, max(1, len(whole)), size):
-            yield Lanes(self.rows, self.kernel, self.parameters, whole[start : start + size])
-
-    def _nodes(self, theta: FloatArray) -> Iterable[Lanes]:
-        """As `_lanes`, kept for the next question about the same thetas unless they are large."""
-        if len(theta) * len(self.rows) ** 2 > MOST_KEPT:
-            return self._lanes(theta)
-        key = theta.tobytes()
-        if key not in self._kept:
-            self._kept.clear()
-            self._kept[key] = list(self._lanes(theta))
-        return self._kept[key]
+            block = whole[start : start + size]
+            lanes = kept.pop(block.tobytes(), None) or Lanes(self.rows, self.kernel, self.parameters, block)
+            kept[block.tobytes()] = lanes
+            while len(kept) * size * len(self.rows) ** 2 > MOST_KEPT:
+                del kept[next(iter(kept))]
+            yield lanes
 
     @cached_property
-    def _kept(self) -> dict[bytes, list[Lanes]]:
+    def _kept(self) -> dict[bytes, Lanes]:
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -168,7 +163,7 @@ class DenseEngine(Sized):
 
     def moments(self, theta: FloatArray, functionals: Derivatives | Box) -> Moments:
         """Posterior means and variances (L, n) of functionals, those of a point together, for an amplitude of one if left out."""
-        found = [functionals.moments(lanes, self.rows) for lanes in self._nodes(theta)]
+        found = [functionals.moments(lanes, self.rows) for lanes in self._lanes(theta)]
         return Moments(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
     def pointwise(self, theta: FloatArray, functionals: Derivatives) -> tuple[FloatArray, FloatArray]:

@@ -141,7 +141,12 @@ class SquaredExponential(Kernel):
 
     def radial(self, m: int, k: int, r: FloatArray) -> FloatArray:
         """Return phi_m(r) r^k = (-1)^m r^k exp(-r^2 / 2)."""
-        return np.asarray((-1) ** m * np.exp(-0.5 * r * r) * (r**k if k else 1.0))
+        value = np.multiply(r, r)
+        value *= -0.5
+        np.exp(value, out=value)
+        if k:
+            value *= r**k
+        return np.negative(value, out=value) if m % 2 else value
 
 
 # e^z sqrt(2/pi) |z|^|q| K_q(z) for q = 1/2, 3/2, 5/2, 7/2, ...: coefficients of 1, z, z^2, ...

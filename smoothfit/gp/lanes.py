@@ -34,7 +34,8 @@ class Lanes:
         self._rows, self._kernel, self._parameters = rows, kernel, parameters
         self.values = values = parameters.values(theta)
         self._amplitude2 = values.amplitude**2
-        K = Correlations(kernel, rows, values.length).matrix() * self._amplitude2[:, None, None]
+        K = Correlations(kernel, rows, values.length).matrix()
+        K *= self._amplitude2[:, None, None]
         K[:, np.arange(len(rows)), np.arange(len(rows))] += rows.noise(values.sigma2)
         self._root, self._is_singular = factors(K)
         known = np.column_stack([rows.y, rows.design])
@@ -117,24 +118,14 @@ class Lanes:
 def factors(K: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
     """Lower Cholesky factors (L, n, n), and which matrices are singular (L,); of those the factor is the identity.
 
-    A matrix is singular if the variance of an observation given those before it is rounding beside its prior variance.
+    A matrix is singular if the variance of an observation given those before it is rounding beside its prior variance. Factors
+    take the place of the matrices, whose transposes are columns in memory: new memory would take longer than the factors.
     """
-    root = _cholesky(K)
     least = SINGULAR * K.shape[1] * np.finfo(float).eps * np.diagonal(K, axis1=1, axis2=2)
-    is_singular = ~(np.diagonal(root, axis1=1, axis2=2) ** 2 > least).all(axis=1)
-    root[is_singular] = np.eye(K.shape[1])
-    return root, is_singular
-
-
-def _cholesky(K: FloatArray) -> FloatArray:
-    """Cholesky factors, NaN if there is none: numpy refuses all matrices if one is not positive definite."""
-    try:
-        return np.asarray(np.linalg.cholesky(K), dtype=np.float64)
-    except np.linalg.LinAlgError:
-        if len(K) == 1:
-            return np.full_like(K, np.nan)
-        half = len(K) // 2
-        return np.concatenate([_cholesky(K[:half]), _cholesky(K[half:])])
+    failed = np.array([lapack.dpotrf(one.T, lower=0, clean=1, overwrite_a=1)[1] for one in K]) > 0
+    is_singular = failed | ~(np.diagonal(K, axis1=1, axis2=2) ** 2 > least).all(axis=1)
+    K[is_singular] = np.eye(K.shape[1])
+    return K, is_singular
 
 
 def _solved(root: FloatArray, right: FloatArray, transposed: bool = False) -> FloatArray:
