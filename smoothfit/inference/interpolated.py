@@ -4,7 +4,8 @@ Jeffreys' prior costs an information matrix at each point, which may take many p
 of the logarithms of sizes it has the scale of one, whatever the scale of the posterior. Points are computed in rounds, each the
 points farthest from all that were computed before; they are interpolated by cubic radial basis functions with a linear trend (M.
 Buhmann 2003, *Radial Basis Functions*), which continue linearly. The first round of which the interpolant, made without it, was
-right to `ERROR` ends the rounds: all other points are then interpolated. Where the posterior density is below exp(-CUT) of its
+right to `ERROR` ends the rounds: all other points are then interpolated, and from then on all points within half of the distance
+at which it was right, until it is wrong at such a distance. Where the posterior density is below exp(-CUT) of its
 height nothing is computed.
 
 Tails of intervals change by about as large a fraction of themselves, as by the nodes of negligible weight that are left out.
@@ -35,6 +36,7 @@ class InterpolatedPrior:
         self.exact = exact
         self.points, self.values = np.empty((0, p)), np.empty(0)
         self.highest = -np.inf  # of the log posterior density
+        self._reach = LEAST  # distance from known points within which others are not computed
         self._spans = False
         self._interpolant: Callable[[FloatArray], FloatArray] | None = None  # of the points so far
 
@@ -52,9 +54,12 @@ class InterpolatedPrior:
                 break
             rows = left[chosen]
             found[rows] = self.exact(theta[rows], log_likelihood[rows])
+            is_right, half = np.abs(found[rows] - guess[chosen]) < ERROR, self._nearest(theta[rows]) / 2
             self._add(theta[rows], found[rows], log_likelihood[rows])
             left = np.delete(left, chosen)
-            if np.all(np.abs(found[rows] - guess[chosen]) < ERROR):
+            self._reach = max(LEAST, min(self._reach, half[~is_right].min(initial=np.inf)))
+            if is_right.all():
+                self._reach = max(self._reach, half.max())
                 found[left] = self._guess(theta[left])
                 break
         return found
@@ -83,15 +88,19 @@ class InterpolatedPrior:
         """Of theta (L, p) from the known points, (L, n)."""
         return np.asarray(np.linalg.norm(theta[:, None] - self.points, axis=2))
 
+    def _nearest(self, theta: FloatArray) -> FloatArray:
+        """Distances (L,) of theta (L, p) from the nearest of the known points."""
+        return np.asarray(self._distances(theta).min(axis=1, initial=np.inf))
+
     def _farthest(self, theta: FloatArray) -> npt.NDArray[np.int64]:
         """Places of the points of the next round among theta (L, p): those farthest from known ones and from each other."""
         p = theta.shape[1]
         missing = FEWEST * p - len(self.points)
-        apart = self._distances(theta).min(axis=1, initial=np.inf)
+        apart = self._nearest(theta)
         chosen: list[int] = []
         while len(chosen) < min(max(ROUND * p, missing), len(theta)):
             place = int(np.argmax(apart >= (1 - ALIKE) * apart.max(initial=0.0)))
-            if not apart[place] > LEAST:
+            if not apart[place] > self._reach:
                 break
             chosen.append(place)
             apart = np.minimum(apart, np.linalg.norm(theta - theta[place], axis=1))

@@ -17,7 +17,7 @@ from .._entry import warn
 from .._validation import FloatArray
 from ..errors import IntegrationWarning, NumericalError
 
-CUT = 13.8  # fall of the log density beyond which a lattice does not grow: a factor of 1e6
+CUT = 11.0  # fall of the log density beyond which a lattice does not grow: a factor of 6e4
 SCAN = (33, 13, 7)  # points of the scan along each of one to three variables; more variables take SCANNED points
 SCANNED, SCANNED_EDGES = 256, 64
 ALONG = 17  # points of the scan along each axis through the start

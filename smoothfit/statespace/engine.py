@@ -264,9 +264,9 @@ class StateSpaceEngine(ABC):
         return bool(self.is_size.all())
 
     @property
+    @abstractmethod
     def has_slow_prior(self) -> bool:
-        """It has not: the matrices cost little."""
-        return False
+        """Whether an information matrix costs many passes: see `smoothfit.inference.interpolated`."""
 
     # Posteriors -----------------------------------------------------------------------------------------------------
 

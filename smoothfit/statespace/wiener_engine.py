@@ -19,6 +19,8 @@ from .engine import StateSpaceEngine
 from .fitting import Variances, log_spreads
 from .wiener_posterior import WienerPosterior
 
+MANY = 200  # observations, from which an information matrix takes longer than an interpolation of its determinant
+
 
 @dataclass(frozen=True, eq=False)
 class WienerEngine(StateSpaceEngine):
@@ -59,6 +61,11 @@ class WienerEngine(StateSpaceEngine):
     def coordinates(self) -> tuple[str, ...]:
         """The intensity q, and series of unknown noise SD."""
         return ("q", *self.rows.unknown)
+
+    @property
+    def has_slow_prior(self) -> bool:
+        """Of many observations: a matrix takes derivatives of second order."""
+        return self.count >= MANY
 
     @property
     def powers(self) -> FloatArray:

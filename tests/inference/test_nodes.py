@@ -35,7 +35,8 @@ def test_moments_of_skewed_densities(find, p):
     nodes, weights, _, log_integral = find(within(log_gammas, p), np.zeros(p))
     unmixed = np.linalg.inv(np.eye(p) + 0.4 * np.tri(p, k=-1))
     shapes = 1.5 + np.arange(p)
-    assert log_integral == pytest.approx(gammaln(shapes).sum(), abs=1e-4 if find is lattice_nodes else 0.05)
+    beyond = 2e-4  # of normal variables, three of them, 6.5e-5 of the weight lies where a lattice does not grow
+    assert log_integral == pytest.approx(gammaln(shapes).sum(), abs=beyond if find is lattice_nodes else 0.05)
     mean, cov = moments(nodes, weights)
     sd = np.sqrt(np.diag(cov))
     assert mean / sd == pytest.approx(unmixed @ digamma(shapes) / sd, abs=0.002 if find is lattice_nodes else 0.05)
