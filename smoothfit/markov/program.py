@@ -318,8 +318,8 @@ class Program:
         count = 0 if slopes is None else slopes.shape[1]
         for begin in range(0, max(count, 1), DIRECTIONS):
             some = None if slopes is None else slopes[:, begin : begin + DIRECTIONS]
-            *arguments, _ = self._arguments(values, variance, free[begin : begin + DIRECTIONS], some)
-            found, used = _kernels.markov_scan(*arguments, n_effects, self.complete)
+            rows, steps, tables, parameters, B, noise, _ = self._arguments(values, variance, free[begin : begin + DIRECTIONS], some)
+            found, used = _kernels.markov_scan(rows, steps, tables, parameters, B, noise, n_effects, self.complete)
             parts.append(found[:, :, min(begin, 1) : 1 + count - begin])
         log_det, sse, log_information = np.concatenate(parts, axis=2).transpose(1, 0, 2)
         return Scan(log_det, sse, log_information, used)
