@@ -360,7 +360,7 @@ def _bernstein(degree: int, u: float) -> FloatArray:
 
 def _least(b: FloatArray) -> FloatArray:
     """Lower bounds of polynomials in Bernstein form: their smallest coefficients, after one halving."""
-    return np.vstack(halves(b.T)).min(axis=0)
+    return np.asarray(np.vstack(halves(b.T)).min(axis=0))
 
 
 def _shortfall(polynomials: Polynomials, coef: FloatArray) -> tuple[float, float]:
