@@ -1,16 +1,19 @@
-"""Whether the observations identify hidden states: against the equation that has one state less."""
+"""Whether the observations identify hidden states: against the equation that has one state less, or has them for other outputs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
 from ..errors import SmoothfitError
 from .centring import centred
 from .fast import lowered
+from .likelihood import StateSpace
 from .methods import Method, Problem
 from .methods.base import Fitted
+from .observer import ObserverForm
 from .response import transfer_polynomials
 from .specification import Equation
 
@@ -24,12 +27,14 @@ def unidentified(problem: Problem, method: Method, fitted: Fitted) -> str | None
     identified if the ratio exceeds log(n) for each of its parameters.
     """
     equation = problem.equation
-    if equation.known or equation.bounds or _is_sure(equation, fitted):
+    if equation.known or equation.bounds or equation.intensities or _is_sure(equation, fitted):
         return None
-    lower = tuple(max(0, j - 1) for j in equation.input_derivatives)  # as far below the number of states as before
-    fewer = replace(equation, hidden=equation.hidden - 1, input_derivatives=lower if any(lower) else ())
+    if isinstance(equation, ObserverForm):
+        doubt = _of_other_outputs(problem, equation, method, fitted)
+        if doubt:
+            return doubt
     try:
-        other = method.estimate(centred(Problem(*lowered(fewer, problem.sample))))
+        other = method.estimate(centred(_with_one_state_less(problem)))
     except (SmoothfitError, np.linalg.LinAlgError):  # an equation that cannot be fitted does not fit as well
         return None
     ratio = _ratio(fitted, other)
@@ -49,6 +54,52 @@ def unidentified(problem: Problem, method: Method, fitted: Fitted) -> str | None
     )
 
 
+def _with_one_state_less(problem: Problem) -> Problem:
+    """The problem of an equation with one hidden state less, given as many observations."""
+    equation, sample = problem.equation, problem.sample
+    if not isinstance(equation, ObserverForm):
+        lower = tuple(max(0, j - 1) for j in equation.input_derivatives)  # as far below the number of states as before
+        fewer = replace(equation, hidden=equation.hidden - 1, input_derivatives=lower if any(lower) else ())
+        return Problem(*lowered(fewer, sample))
+    y, space = sample.y.copy(), StateSpace(equation, sample)
+    for s, chosen in zip(sample.slices(), space.fixing, strict=True):
+        if chosen:  # the last observation that fixes the state, and the first one of its series
+            channel = int(np.flatnonzero(space.component == chosen[-1][1])[0])
+            y[s.start + int(np.argmax(np.isfinite(y[s, channel]))), channel] = np.nan
+    return Problem(equation.with_fewer_hidden(), sample.with_readings(y))
+
+
+def _of_other_outputs(problem: Problem, equation: ObserverForm, method: Method, fitted: Fitted) -> str | None:
+    """A warning if the observations fit better with the last states being those of other outputs than the first; None else.
+
+    There are as many coefficients, and the observations that fix the state are the same.
+    """
+    sample, r = problem.sample, equation.n_states % equation.n_outputs
+    best: tuple[str, ...] = ()
+    gain = float(np.log(fitted.n_rows))
+    for chosen in [] if fitted.notes else [*combinations(range(equation.n_outputs), r)][1:]:
+        order = [*chosen, *(i for i in range(equation.n_outputs) if i not in chosen)]
+        outputs = tuple(equation.outputs[i] for i in order)
+        channels = tuple(replace(channel, output=order.index(channel.output)) for channel in sample.channels)
+        levels = tuple(equation.levels[i] for i in order) + equation.levels[len(order) :] if equation.levels else ()
+        turned = replace(equation, outputs=outputs, levels=levels)
+        try:
+            other = method.estimate(Problem(turned, replace(sample, outputs=outputs, channels=channels)))
+        except (SmoothfitError, np.linalg.LinAlgError):  # an equation that cannot be fitted does not fit better
+            continue
+        ratio = np.inf if other.notes else _ratio(other, fitted)
+        if ratio > gain:
+            best, gain = outputs, ratio
+    if not best:
+        return None
+    first = ", ".join(equation.outputs[:r])
+    better = f"twice the log-likelihood is {gain:.3g} higher" if np.isfinite(gain) else "to rounding"
+    return (
+        f"hidden={equation.hidden} is for a hidden state that acts on {first}, and the observations fit better if it acts on "
+        f"{', '.join(best[:r])} ({better}). Pass the columns of y in the order {', '.join(best)}"
+    )
+
+
 def _ratio(fitted: Fitted, other: Fitted) -> float:
     """Twice the difference of log-likelihoods; of least squares, which maximise none, that of their residuals."""
     if fitted.q.any() or len(fitted.noise) != 1:
@@ -63,7 +114,7 @@ def _is_sure(equation: Equation, fitted: Fitted) -> bool:
     With D(s) = s^n - sum_j a_j s^j a pole moves by dp / da_j = p^j / D'(p).
     """
     k = len(fitted.theta)
-    if not equation.inputs or fitted.notes:
+    if not equation.inputs or fitted.notes or equation.is_by_state:
         return False
     N, denominator = transfer_polynomials(equation, fitted.theta)
     by_unit = np.array([transfer_polynomials(equation, unit)[0][0] for unit in np.eye(k)])  # linear in the coefficients

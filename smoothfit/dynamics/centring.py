@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .._validation import FloatArray, frozen
+from .._validation import FloatArray
 from .methods.base import Fitted, Problem, turned
 from .specification import Equation
 
@@ -41,19 +41,21 @@ class Centring:
     def is_needed(self) -> bool:
         return bool(self.outputs.any() or self.inputs.any())
 
+    def as_tuple(self) -> tuple[float, ...]:
+        """Levels of the outputs, then of the inputs; empty if none is taken off."""
+        return (*self.outputs.tolist(), *self.inputs.tolist()) if self.is_needed else ()
+
     def problem(self, problem: Problem) -> Problem:
         """The problem of x and v."""
         if not self.is_needed:
             return problem
-        sample = problem.sample
-        levels = np.array([self.outputs[c.output] if c.deriv == 0 else 0.0 for c in sample.channels])
-        return Problem(problem.equation, replace(sample, y=frozen(sample.y - levels), u=frozen(sample.u - self.inputs)))
+        return Problem(problem.equation, problem.sample.less(self.outputs, self.inputs))
 
     def way_back(self, equation: Equation) -> FloatArray:
         """T of theta = T theta', (k, k)."""
         width, p = len(equation.regressors), equation.n_outputs
         T = np.eye(equation.n_params)
-        if not equation.intercept:
+        if not equation.intercept or equation.is_by_state:
             return T
         curves = sorted(equation.derivatives)
         for i in range(p):
@@ -80,11 +82,20 @@ def centred(problem: Problem) -> Problem:
 
 
 def centring(problem: Problem) -> Centring:
-    """The levels of columns that are far from zero beside their range, where an intercept takes them up."""
+    """The levels of columns that are far from zero beside their range, where an intercept takes them up and has to be brought back.
+
+    Equations by state have theirs in their coefficients (`Equation.levels`), on which constants do not depend linearly.
+    """
+    equation = problem.equation
+    return Centring(np.zeros(equation.n_outputs), np.zeros(len(equation.inputs))) if equation.is_by_state else levels_of(problem)
+
+
+def levels_of(problem: Problem) -> Centring:
+    """The levels of columns that are far from zero beside their range, if there is an intercept that nothing is known of."""
     sample, equation = problem.sample, problem.equation
     outputs, inputs = np.zeros(equation.n_outputs), np.zeros(len(equation.inputs))
-    width = len(equation.regressors)
-    is_free = not any(place % width == width - 1 for place in equation.stated)  # of the constant
+    names = equation.names
+    is_free = not any(names[place].split(": ")[-1] == "const" for place in equation.stated)
     if equation.intercept and is_free and not equation.terms:
         for i, column in enumerate(sample.u.T):
             inputs[i] = _level(column)

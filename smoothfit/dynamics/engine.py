@@ -16,9 +16,7 @@ common factor s^2 of the variances, beta is normal, of covariance s^2 (D' F^-1 D
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property
-from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -170,10 +168,7 @@ class EquationEngine:
 
     def _coefficients(self, rate: float) -> FloatArray:
         """Sizes of the coefficients of y and its derivatives if all poles are at a rate (n_system,)."""
-        equation = self.problem.equation
-        orders = [j for j in sorted(equation.derivatives) for _ in equation.outputs] * equation.n_outputs
-        m = equation.order
-        return np.array([comb(m, j) * rate ** (m - j) for j in orders])
+        return self.problem.equation.sizes(rate, self.problem.sample.longest, np.sqrt(self._typical))
 
     @property
     def of_a_run(self) -> FloatArray:
@@ -190,7 +185,7 @@ class EquationEngine:
         sample, gap = self.problem.sample, np.log(self._gap)
         levels = np.log(self._typical)
         noises = [levels[sample.channels[i].output] - 2 * sample.channels[i].deriv * gap for i in self.space.unknown]
-        return np.append(levels - (2 * self.problem.equation.noise_orders - 1) * gap, noises)
+        return np.append(levels[self.problem.equation.noise_outputs] - (2 * self.problem.equation.noise_orders - 1) * gap, noises)
 
     @cached_property
     def _log_ranges(self) -> tuple[FloatArray, FloatArray]:
@@ -334,7 +329,8 @@ class EquationEngine:
             return np.zeros(len(theta))
         gap = np.array([self._gap])
         equation, directions = self._all_seen
-        systems = equation.matrices(np.zeros(equation.n_params))[0] + np.tensordot(theta[:, : self.n_system], directions, axes=1)
+        coefficients = self.problem.equation.of_seen(theta[:, : self.n_system])
+        systems = equation.matrices(np.zeros(equation.n_params))[0] + np.tensordot(coefficients, directions, axes=1)
         growth = np.maximum(np.linalg.eigvals(systems).real.max(axis=1), 0.0)
         entry = equation.entry
         systems = systems - 2 * growth[:, None, None] * np.eye(systems.shape[1])
@@ -352,7 +348,7 @@ class EquationEngine:
     @cached_property
     def _all_seen(self) -> tuple[Equation, FloatArray]:
         """The equation whose state is y and its derivatives, and the change of its A with each of its coefficients."""
-        equation = replace(self.problem.equation, hidden=0)
+        equation = self.problem.equation.seen()
         return equation, StateSpace(equation, self.problem.sample).directions
 
     def _gramians(self, systems: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -366,7 +362,9 @@ class EquationEngine:
         nodes, weights = np.polynomial.legendre.leggauss(POINTS)
         times = np.append((nodes + 1) / 2 * short, [short, self._gap])
         d = discretize_many(systems, self._all_seen[0].entry, times, ramp=False)
-        every = np.tensordot(self._typical, d.Q, axes=(0, 1))
+        levels = np.bincount(self.problem.equation.noise_outputs)  # from each noise to its output: as many integrals
+        sizes = self._typical * self._gap ** (2.0 * (levels.max() - levels))
+        every = np.tensordot(sizes, d.Q, axes=(0, 1))
         T, Q = d.T[:, -2], every[:, -2]
         W = np.tensordot(weights / 2, every[:, :-2], axes=(0, 1))
         for _ in range(doublings):

@@ -75,7 +75,8 @@ class Estimates(Results):
         """Coefficients of the equation in continuous time, then estimated noise parameters.
 
         ``q`` is the intensity of the process noise (variance of its integral per unit of t), ``sigma`` the SD of the
-        measurement noise. With hidden states there are ``q0``, ``q1``, ..., of a noise and of derivatives of other noises.
+        measurement noise. With hidden states there are ``q0``, ``q1``, ..., of a noise and of derivatives of other noises; of
+        several outputs one by state, ``q.y1``, ..., ``q.x3``.
         """
         import pandas as pd
 
@@ -106,9 +107,9 @@ class Estimates(Results):
 
         After "kalman" equal-tailed ones of the posterior, which integrates over all parameters (docs: theory of equations),
         unless a normal law has the same, or the equation is of an order above three, of more than nine coefficients of outputs and
-        ratios of noises, or of a long sample (more than 20 000 times; with more than two such parameters 1000), or has fixed
-        coefficients or priors. Else normal; of noises normal on the logarithmic scale. An estimated delay is integrated as well,
-        in normal intervals to first order.
+        ratios of noises (13 if hidden states are behind several outputs), or of a long sample (more than 20 000 times; with more
+        than two such parameters 1000), or has fixed coefficients or priors. Else normal; of noises normal on the logarithmic scale.
+        An estimated delay is integrated as well, in normal intervals to first order.
         """
         import pandas as pd
 

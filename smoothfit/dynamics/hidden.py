@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray
+from .observer import ObserverForm
 from .sample import Sample
 from .specification import Equation
 
@@ -36,8 +37,11 @@ def pole_starts(equation: Equation, sample: Sample) -> list[FloatArray]:
     found = []
     for poles in sets:
         theta = np.zeros(equation.n_params)
-        coefficients = -np.poly(poles).real[:0:-1]  # of y, y', ...
-        derivatives = sorted(equation.derivatives)
-        theta[: len(derivatives)] = coefficients[derivatives]
+        if isinstance(equation, ObserverForm):
+            theta = equation.uncoupled(poles)
+        else:
+            coefficients = -np.poly(poles).real[:0:-1]  # of y, y', ...
+            derivatives = sorted(equation.derivatives)
+            theta[: len(derivatives)] = coefficients[derivatives]
         found.append(equation.with_known(theta))
     return found

@@ -78,7 +78,9 @@ class StateSpace:
 
     def __init__(self, equation: Equation, sample: Sample):
         self.equation = equation
-        self.sample = sample
+        self.sample = sample = (
+            sample.less(*np.split(np.array(equation.levels), [equation.n_outputs])) if equation.levels else sample
+        )
         self.step, self.lengths = sample.steps
         p = equation.n_outputs
         self.is_highest = np.array([c.deriv == equation.order for c in sample.channels], np.bool_)
@@ -160,7 +162,7 @@ class StateSpace:
         Nothing stands here for runs whose first node has them all, as X is constant there, or that have too few.
         """
         found: dict[tuple[tuple[int, int], ...], list[int]] = {}
-        for begin, chosen in zip(self._begins.tolist(), self._fixing, strict=True):
+        for begin, chosen in zip(self._begins.tolist(), self.fixing, strict=True):
             if len(chosen) == self.equation.n_states and chosen[-1][0] > 0:
                 found.setdefault(chosen, []).append(begin)
         groups = []
@@ -172,22 +174,22 @@ class StateSpace:
         return groups
 
     @cached_property
-    def _fixing(self) -> list[tuple[tuple[int, int], ...]]:
+    def fixing(self) -> list[tuple[tuple[int, int], ...]]:
         """Nodes from the first observation on, and components, of the first observations that fix the initial state of each run.
 
         Which they are depends on where observations are, not on coefficients: they are independent at generic ones.
         """
         equation, sample = self.equation, self.sample
-        m, p = equation.order, equation.n_outputs
+        m, p = equation.n_states, equation.n_outputs
         gap = float(np.median(self.lengths[self.lengths > 0]))
         # In units of the spacing, with different decays and weak coupling.
-        generic = np.diag(np.ones((m - 1) * p), p)
-        weights = -0.1 * np.cos(np.arange(p * m * p)).reshape(p, -1) - 0.2 * np.tile(np.eye(p), m)
-        generic[-p:] = np.where(np.isin(np.repeat(np.arange(m), p), equation.derivatives), weights, 0.0)
+        generic, order = np.eye(m, k=p), np.arange(m) // p
+        weights = -0.1 * np.cos(np.arange(p * m)).reshape(p, -1) - 0.2 * np.tile(np.eye(p), equation.order)[:, :m]
+        generic[-p:] = np.where(np.isin(order, equation.derivatives), weights, 0.0)
         T = discretize(generic, equation.entry, self.lengths / gap, noise=False, ramp=False).T
         found = []
         for s, begin in zip(sample.slices(), self._begins.tolist(), strict=True):
-            whole, basis = np.eye(m * p), np.zeros((0, m * p))
+            whole, basis = np.eye(m), np.zeros((0, m))
             chosen: list[tuple[int, int]] = []
             for i in range(begin, s.stop):
                 if i > begin:
@@ -196,10 +198,10 @@ class StateSpace:
                     row = whole[self.component[r]]
                     left = row - basis.T @ (basis @ row)
                     left = left - basis.T @ (basis @ left)
-                    if len(chosen) < m * p and np.linalg.norm(left) > INDEPENDENT * np.linalg.norm(row):
+                    if len(chosen) < m and np.linalg.norm(left) > INDEPENDENT * np.linalg.norm(row):
                         basis = np.vstack([basis, left / np.linalg.norm(left)])
                         chosen.append((i - begin, int(self.component[r])))
-                if len(chosen) == m * p:
+                if len(chosen) == m:
                     break
             found.append(tuple(chosen))
         return found
@@ -393,7 +395,7 @@ class StateSpace:
         if n_unknown == 0:
             return
         sample, equation = self.sample, self.equation
-        if all(len(chosen) == equation.n_states for chosen in self._fixing):
+        if all(len(chosen) == equation.n_states for chosen in self.fixing):
             raise NumericalError(
                 "the observations do not fix the initial states numerically at these coefficients; modes decay or grow too fast"
             )
@@ -415,14 +417,16 @@ class StateSpace:
 
     def smooth(self, theta: FloatArray, q: FloatArray, sigma2: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Posterior means (n, M) and covariances (n, M, M) of the states at the nodes."""
-        if not (q > 0).any():
-            return self._solutions(theta, sigma2)
-        return self.smoother(theta, q, sigma2)(self.sample.y)
+        found = self.smoother(theta, q, sigma2)(self.sample.y) if (q > 0).any() else self._solutions(theta, sigma2)
+        if self.equation.levels:
+            p = self.equation.n_outputs
+            found[0][:, :p] += self.equation.levels[:p]
+        return found
 
     def smoother(
         self, theta: FloatArray, q: FloatArray, sigma2: FloatArray
     ) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
-        """Return what smooths any observations (n, channels), where there is process noise."""
+        """Return what smooths any observations (n, channels), less their levels, where there is process noise."""
         values = self._steps(theta)
         packed = self._packed(values, [], theta, q, sigma2, 0)
         sample, m = self.sample, self.equation.n_states

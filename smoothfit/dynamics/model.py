@@ -16,11 +16,13 @@ from .._validation import check_choice, check_order
 from ..errors import BiasWarning, IntegrationWarning, SamplingWarning, SmoothfitError, SpecificationError
 from .advice import advise, doubtful_poles
 from .cancellation import unidentified
+from .centring import levels_of
 from .delays import check_range, delay_range, estimated_delay
 from .estimation import estimate
 from .fit import Fit
 from .late import LATE
 from .methods import METHODS, Fitted, Method, Problem
+from .observer import with_hidden
 from .reading import check_hidden, check_inputs, check_series, read_sample, with_initial, with_known_noises
 from .results import DynamicsResults
 from .sample import Sample
@@ -88,8 +90,9 @@ class DerivativeRegression:
         Number of hidden states: states beside y and its derivatives below `order` that nothing observes, such as the temperature of
         a wall behind that of the room. With n = order + hidden, y obeys an equation of order n with derivatives of the inputs up to
         n - 1 (unless `input_derivatives` is given) and a process noise for each state, of intensities q0, ..., q(n-1):
-        D(y, n) = a_0 y + ... + b_0 u + b_1 D(u) + ... + w_0 + D(w_1) + ... . See `transfer_function`. One output; "kalman" and
-        "output_error".
+        D(y, n) = a_0 y + ... + b_0 u + b_1 D(u) + ... + w_0 + D(w_1) + ... . See `transfer_function`. Several outputs p have
+        n = p order + hidden states, with coefficients "y1: y1", "y1: u", ..., "x3: u" and process noises "q.y1", ..., "q.x3" by
+        state; see `DynamicsResults.states`. "kalman" and "output_error".
     fixed : mapping from names to numbers, optional
         Coefficients that are known, by their names in ``params``: ``{"y": -1.0}``. For "kalman" and "output_error". Likewise known
         noises: SDs, ``{"sigma": 0.1}``, as sd= of `observe`, and for "kalman" the intensity of the process noise, ``{"q": 0.02}``.
@@ -171,30 +174,38 @@ class DerivativeRegression:
         unit: str | None = None,
     ):
         hidden = check_order(hidden, "hidden", 0, HIGHEST_ORDER - 1)
-        order = check_order(order, "order", 1, HIGHEST_ORDER - hidden) + hidden
+        order = check_order(order, "order", 1, HIGHEST_ORDER - hidden)
         if not isinstance(intercept, (bool, np.bool_)):
             raise SpecificationError(f"intercept is {intercept!r}; pass True or False")
         check_choice(intersample, "intersample", INTERSAMPLE)
         span = delay_range(delay)
         sample = read_sample(y, t, u, groups, lags=lags, delay=0 if span else delay, intersample=intersample, unit=unit)
-        sample = with_initial(sample, order, initial)
+        sample = with_initial(sample, order + hidden, initial)
         if span and initial is not None:
             raise SpecificationError("initial= is at the first rows, which an estimated delay leaves out; leave one of them out")
+        is_scalar = len(sample.outputs) == 1
+        n = order + hidden * is_scalar
         equation = Equation(
-            order=order,
+            order=n,
             outputs=sample.outputs,
-            derivatives=tuple(range(order)) if derivatives is None else _orders(derivatives),
+            derivatives=tuple(range(n)) if derivatives is None else _orders(derivatives),
             inputs=sample.inputs,
             terms=check_terms(terms),
             intercept=bool(intercept),
             intersample=intersample,
-            input_derivatives=input_orders(input_derivatives, sample, order, hidden),
-            hidden=hidden,
+            input_derivatives=input_orders(input_derivatives, sample, n, hidden * is_scalar),
+            hidden=hidden * is_scalar,
         )
+        if hidden and not is_scalar:
+            asked = {"derivatives": derivatives, "input_derivatives": input_derivatives, "terms": equation.terms or None}
+            equation = with_hidden(equation, hidden, [name for name, value in asked.items() if value is not None])
         self._delay_range: tuple[float, float | None] | None = span
         sample, equation, fixed, noises = with_known_noises(sample, equation, fixed)
         equation = replace(equation, known=known_coefficients(equation, fixed, priors, noises))
-        self._set(sample, replace(equation, bounds=bounded_coefficients(equation, bounds)))
+        equation = replace(equation, bounds=bounded_coefficients(equation, bounds))
+        if equation.is_by_state:
+            equation = replace(equation, levels=levels_of(Problem(equation, sample)).as_tuple())
+        self._set(sample, equation)
         if span:
             check_range(self.problem, span)
 

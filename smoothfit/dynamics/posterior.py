@@ -53,6 +53,7 @@ ROUGH_SD = 2.0  # of log ratios of variances, at the start of sampling
 LONG = 20_000  # nodes in time, beyond which intervals are those of the normal law of the estimates
 LONG_IF_SAMPLED = 1000  # likewise, of more parameters than a lattice takes
 MOST_PARAMETERS, MOST_ORDER = 9, 3  # of equations that are sampled
+MOST_BY_STATE = 13  # parameters of those of several outputs with hidden states: two of each
 
 
 class Values(NamedTuple):
@@ -271,7 +272,8 @@ def is_normal(problem: Problem, fitted: Fitted, cov: FloatArray) -> bool:
     """
     n_system, n_ratios, n_linear = sizes(problem)
     is_lattice = n_system + n_ratios <= MOST_ON_A_LATTICE
-    if not is_lattice and (n_system + n_ratios > MOST_PARAMETERS or problem.equation.order > MOST_ORDER):
+    most = MOST_BY_STATE if problem.equation.is_by_state else MOST_PARAMETERS
+    if not is_lattice and (n_system + n_ratios > most or problem.equation.order > MOST_ORDER):
         return True
     if len(problem.sample) > (LONG if is_lattice else LONG_IF_SAMPLED) or n_linear > WIDTHS[-1]:
         return True

@@ -453,19 +453,14 @@ def _nodes(times: list[FloatArray], knots: FloatArray) -> tuple[FloatArray, list
 
 def check_hidden(sample: Sample, equation: Equation) -> None:
     """Raise if an equation cannot have hidden states."""
-    if equation.n_outputs > 1:
-        raise SpecificationError(
-            f"hidden={equation.hidden} goes with one output, and there are {equation.n_outputs} ({', '.join(equation.outputs)}); "
-            "pass one of them as y, and the others as inputs u if they act on it"
-        )
     if equation.terms:
         raise SpecificationError(
             f"hidden= is for linear equations, and this one has the term {equation.terms[0].name}; leave one of them out"
         )
-    if len(sample.lags) > 1 and equation.input_rates:
+    if len(sample.lags) > 1 and (equation.input_rates or equation.is_by_state):
         raise SpecificationError(
             f"several lags ({sample.lags[0]} to {sample.lags[-1]}) and derivatives of the inputs are not identified together if "
-            "there are hidden states; pass lags=0, or input_derivatives=0"
+            f"there are hidden states; pass lags=0{'' if equation.is_by_state else ', or input_derivatives=0'}"
         )
     for channel in sample.channels:
         if channel.deriv:

@@ -88,6 +88,8 @@ def static_gain(equation: Equation, theta: FloatArray) -> FloatArray:
     """Change of the outputs in the long run per unit of each drive, (p, drives): -A_0^-1 B."""
     p = equation.n_outputs
     system, B = equation.matrices(theta)
+    if equation.is_by_state:
+        return np.asarray(-np.linalg.solve(system, B)[:p])
     return np.asarray(-np.linalg.solve(system[-p:, :p], B[-p:]))
 
 
@@ -98,11 +100,11 @@ def static_ratio(equation: Equation, theta: FloatArray) -> FloatArray:
     """
     p = equation.n_outputs
     system, B = equation.matrices(theta)
-    inner = system[-p:, :p]
+    inner = system if equation.is_by_state else system[-p:, :p]
     if p == 1:
         return np.append(-B[-1], inner[0, 0])
     determinant = np.linalg.det(inner)
-    return np.append(-determinant * np.linalg.solve(inner, B).ravel(), determinant)
+    return np.append(-determinant * np.linalg.solve(inner, B)[:p].ravel(), determinant)
 
 
 def step_response(equation: Equation, theta: FloatArray, t: FloatArray) -> FloatArray:
@@ -123,8 +125,11 @@ def impulse_response(equation: Equation, theta: FloatArray, t: FloatArray) -> Fl
 
 
 def input_polynomials(equation: Equation, theta: FloatArray) -> FloatArray:
-    """What multiplies the inputs on the right, by power of s from zero on, (powers, p, inputs)."""
-    levels = equation.matrices(theta)[1][None, -equation.n_outputs :, : len(equation.inputs)]
+    """What multiplies the inputs on the right, by power of s from zero on, (powers, p, inputs); by state (1, M, inputs)."""
+    levels = equation.matrices(theta)[1][None, :, : len(equation.inputs)]
+    if equation.is_by_state:
+        return levels
+    levels = levels[:, -equation.n_outputs :]
     return np.concatenate([levels, equation.rates(theta)])
 
 
@@ -142,7 +147,7 @@ def transfer_polynomials(equation: Equation, theta: FloatArray) -> tuple[FloatAr
         denominator.append(-float(np.trace(moved)) / k)
         adjoint = moved + denominator[-1] * np.eye(m)
     numerators = np.zeros((p, len(equation.inputs), m + 1))
-    if equation.hidden:
+    if equation.hidden and not equation.is_by_state:
         inputs = input_polynomials(equation, theta)
         numerators[:, :, m + 1 - len(inputs) :] = np.moveaxis(inputs[::-1], 0, 2)
         return numerators, np.array(denominator)
@@ -173,6 +178,9 @@ def simulate(
     check_memory(
         8 * (PER_GAP * len(gaps) * size**2 + PER_TIME * len(t) * size), f"a simulation at {len(t)} times", "pass fewer t at once"
     )
+    p = equation.n_outputs
+    levels = np.array(equation.levels or (0.0,) * (p + len(equation.inputs)))
+    u = u - levels[p:]
     system = equation.matrices(theta)[0]
     d = discretize(system, equation.entry, gaps)
     G = gains(equation, theta, system, d, gaps)
@@ -181,6 +189,7 @@ def simulate(
         drives = np.hstack([drives, np.diff(u, axis=0, append=u[-1:])])
     states = np.empty((len(t), equation.n_states))
     states[0] = initial
+    states[0, :p] -= levels[:p]
     noise = np.zeros((max(0, len(t) - 1), equation.n_states))
     if rng is not None and q is not None:
         spread = np.tensordot(q, d.Q, axes=1)
@@ -189,4 +198,5 @@ def simulate(
         noise = np.einsum("nij,nj->ni", roots[classes], rng.standard_normal((len(t) - 1, equation.n_states)))
     for k, c in enumerate(classes):
         states[k + 1] = d.T[c] @ states[k] + G[c] @ drives[k] + noise[k]
+    states[:, :p] += levels[:p]
     return states

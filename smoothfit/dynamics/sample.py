@@ -295,6 +295,11 @@ class Sample:
         parts = {name: getattr(self, name)[:count] for name in ("t", "run", "y", "ratio", "u")}
         return replace(self, labels=self.labels[: int(parts["run"][-1]) + 1], **parts)
 
+    def less(self, outputs: FloatArray, inputs: FloatArray) -> Sample:
+        """The sample with levels of the outputs and of the inputs taken off."""
+        levels = np.array([outputs[channel.output] if channel.deriv == 0 else 0.0 for channel in self.channels])
+        return replace(self, y=frozen(self.y - levels), u=frozen(self.u - inputs))
+
     def with_readings(self, y: FloatArray) -> Sample:
         """The same design with other observations."""
         return replace(self, y=frozen(y))

@@ -41,7 +41,7 @@ def deviations(equation: Equation, sample: Sample, theta: FloatArray, q: FloatAr
         raise SpecificationError(
             f"{equation.outputs[0]} and its derivatives are not on the right: draw from SmoothingSpline instead"
         )
-    still = replace(equation, inputs=(), input_derivatives=(), intercept=False, known=())
+    still = replace(equation, inputs=(), input_derivatives=(), intercept=False, known=(), levels=())
     bare = StateSpace(still, replace(sample, u=frozen(np.zeros((len(sample), 0))), inputs=()))
     classes, lengths = sample.steps
     d = discretize(equation.matrices(theta)[0], equation.entry, lengths)

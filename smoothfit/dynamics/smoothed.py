@@ -75,7 +75,13 @@ class Smoothed(Transfer):
 
             x_k' = a_(n-k) y + x_(k+1) + b_(n-k) u + noise,     x_(n+1) = c.
 
-        Those of a physical model, such as the temperature of a wall, are linear combinations of these.
+        Those of a physical model, such as the temperature of a wall, are linear combinations of these. Of p outputs the state s has
+
+            x_s' = sum_l a_sl y_l + x_(s+p) + sum_i b_si u_i + c_s + noise,     y_l = x_l for l = 1 to p,
+
+        with c_s in the last p states alone. If n states are r more than a multiple of p, x_1 to x_r have no coefficients of the
+        outputs after y_r, and x_(n-p+1) to x_(n-r) have coefficients of the last r states instead of x_(s+p): the echelon form of
+        R. P. Guidorzi (1975), "Canonical structures in the identification of multivariable systems".
 
         Examples
         --------
@@ -84,6 +90,18 @@ class Smoothed(Transfer):
         >>> res = sf.DerivativeRegression(np.cos(t), t, order=2, intercept=False).fit("integral")
         >>> res.states()[["y", "D(y)"]].iloc[[0, 10]].round(4).to_numpy().tolist()  # cos(t), -sin(t)
         [[1.0, 0.0], [0.5403, -0.8415]]
+
+        Two heated rooms and a wall between them that is not observed:
+
+        >>> from scipy import signal
+        >>> rates, heating = [[-0.6, 0.1, 0.4], [0.05, -0.4, 0.3], [0.05, 0.04, -0.1]], np.eye(3, 2)
+        >>> t = np.arange(80.0)
+        >>> u = np.column_stack([t % 20 < 10, t % 14 < 5]).astype(float)
+        >>> y = signal.lsim((rates, heating, np.eye(2, 3), np.zeros((2, 2))), u, t)[1]
+        >>> model = sf.DerivativeRegression(y, t, u, hidden=1, intercept=False, intersample="foh")
+        >>> res = model.fit("output_error")
+        >>> list(res.states())[::2], res.poles().real.round(4).tolist(), np.linalg.eigvals(rates).round(4).tolist()
+        (['y1', 'y2', 'x3'], [-0.0214, -0.4347, -0.6439], [-0.0214, -0.6439, -0.4347])
         """
         import pandas as pd
 
@@ -95,7 +113,7 @@ class Smoothed(Transfer):
                 at = j * equation.n_outputs + i
                 table[derivative_name(name, j)] = mean[:, at]
                 table[f"se({derivative_name(name, j)})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
-        for at in range(1, equation.n_states if equation.hidden else 0):
+        for at in range(equation.n_outputs, equation.n_states if equation.hidden else 0):
             table[f"x{at + 1}"] = mean[:, at]
             table[f"se(x{at + 1})"] = np.sqrt(np.maximum(cov[:, at, at], 0.0))
         return pd.DataFrame(table, index=sample.times_of_rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import comb
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -109,6 +110,8 @@ class Equation:
         How many of the m states are hidden. If there are some, every state has a process noise of its own.
     intensities : tuple of float
         Known intensities of the process noises, in the order of `noise_names`, NaN where they are estimated; empty if all are.
+    levels : tuple of float
+        From which the outputs and inputs of an equation by state are counted; empty if that is zero.
 
     Notes
     -----
@@ -136,6 +139,7 @@ class Equation:
     bounds: tuple[Bound, ...] = ()
     hidden: int = 0
     intensities: tuple[float, ...] = ()
+    levels: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         check_order(self.order, "order", 1, HIGHEST_ORDER)
@@ -164,8 +168,14 @@ class Equation:
 
     @property
     def n_states(self) -> int:
-        """Size of the state, m p."""
-        return self.order * len(self.outputs)
+        """Size of the state: m p, less what the last outputs lack if hidden states are no multiple of the outputs."""
+        p = len(self.outputs)
+        return self.order * p - -self.hidden % p
+
+    @property
+    def is_by_state(self) -> bool:
+        """Whether the parameters are entries of A and B."""
+        return False
 
     @property
     def n_noises(self) -> int:
@@ -196,6 +206,11 @@ class Equation:
     def noise_orders(self) -> FloatArray:
         """How many integrals of a process noise its output is, shape (n_noises,)."""
         return np.arange(1.0, self.order + 1) if self.hidden else np.full(len(self.outputs), float(self.order))
+
+    @property
+    def noise_outputs(self) -> npt.NDArray[np.int64]:
+        """The output that a process noise is integrated to, shape (n_noises,)."""
+        return np.zeros(self.order, np.int64) if self.hidden else np.arange(len(self.outputs))
 
     @property
     def n_drives(self) -> int:
@@ -310,6 +325,19 @@ class Equation:
         one = np.arange(width) < len(self.derivatives) * len(self.outputs)
         return np.tile(one, len(self.outputs))
 
+    def sizes(self, rate: float, span: float, sds: FloatArray) -> FloatArray:
+        """Sizes of the coefficients in A if all poles are at a rate."""
+        orders = [j for j in sorted(self.derivatives) for _ in self.outputs] * len(self.outputs)
+        return np.array([comb(self.order, j) * rate ** (self.order - j) for j in orders])
+
+    def seen(self) -> Equation:
+        """The equation whose state is y and its derivatives."""
+        return replace(self, hidden=0)
+
+    def of_seen(self, theta: FloatArray) -> FloatArray:
+        """Coefficients (L, k) in A of `seen` from those of this equation."""
+        return theta
+
     def require_linear(self, what: str) -> None:
         """Refuse what only linear equations have."""
         if self.terms:
@@ -352,15 +380,18 @@ class Equation:
 
     def in_words(self, theta: FloatArray) -> list[str]:
         """The fitted equations, for example ``D(y) = -0.0239 y - 0.213 u``."""
-        lines = []
-        for left, row in zip(self.left, np.asarray(theta).reshape(len(self.outputs), -1), strict=True):
-            text = ""
-            for name, value in zip(self.regressors, row, strict=True):
-                sign = "-" if value < 0 else "+"
-                body = f"{abs(value):.4g}" + ("" if name == "const" else f" {name}")
-                text += f" {sign} {body}" if text else (f"-{body}" if value < 0 else body)
-            lines.append(f"{left} = {text}")
-        return lines
+        rows = np.asarray(theta).reshape(len(self.outputs), -1)
+        return [in_words_of(left, zip(self.regressors, row, strict=True)) for left, row in zip(self.left, rows, strict=True)]
+
+
+def in_words_of(left: str, terms: Iterable[tuple[str, float]]) -> str:
+    """An equation of a left side and of the names and coefficients on its right."""
+    text = ""
+    for name, value in terms:
+        sign = "-" if value < 0 else "+"
+        body = f"{abs(value):.4g}" + ("" if name == "const" else f" {name}")
+        text += f" {sign} {body}" if text else (f"-{body}" if value < 0 else body)
+    return f"{left} = {text}"
 
 
 def wrapped(line: str, width: int) -> list[str]:

@@ -7,6 +7,7 @@ from math import factorial
 import numpy as np
 
 from .._validation import FloatArray
+from .observer import ObserverForm
 from .sample import Sample
 from .specification import Equation
 
@@ -97,6 +98,36 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
     return np.asarray(solution.T.reshape(p, -1).ravel())
 
 
+def echelon_start(equation: ObserverForm, sample: Sample) -> FloatArray:
+    """As `integral_start`, each output on as many integrals as there are states of it."""
+    n, p, k = equation.n_states, equation.n_outputs, len(equation.inputs)
+    curves, inputs, constants = np.zeros((p, n)), np.zeros((p, equation.order, k)), np.zeros(p)
+    held, values = equation.intersample == "zoh", filled(sample)
+    for i in range(p):
+        m, blocks = len(range(i, n, p)), []
+        for s in sample.slices():
+            t = sample.t[s] - sample.t[s.start]
+            if len(t) <= m:
+                continue
+            repeated, drives = [values[s]], [running_integral(sample.u[s], t, held)]
+            for _ in range(m):
+                repeated.append(running_integral(repeated[-1], t, held=False))
+                drives.append(running_integral(drives[-1], t, held=False))
+            parts = [repeated[m - j][:, : min(p, n - j * p)] for j in range(equation.order)]
+            parts += [drives[m - 1 - j] for j in range(m)] + [t[:, None] ** m / factorial(m)] * equation.intercept
+            both = np.hstack([*parts, values[s][:, [i]]])
+            nuisance = np.linalg.qr((t[:, None] / max(t[-1], np.finfo(float).tiny)) ** np.arange(m))[0]
+            blocks.append(triangular(both - nuisance @ (nuisance.T @ both)))
+        if blocks:
+            R = np.vstack(blocks)
+            scale = np.linalg.norm(R[:, :-1], axis=0)
+            scale[scale == 0] = 1.0
+            found = np.linalg.lstsq(R[:, :-1] / scale, R[:, -1], rcond=1e-12)[0] / scale
+            curves[i], inputs[i, :m] = found[:n], found[n : n + m * k].reshape(m, k)
+            constants[i] = found[-1] if equation.intercept else 0.0
+    return equation.with_known(equation.of_highest(curves, inputs, constants))
+
+
 def _beside_known(equation: Equation, design: FloatArray, target: FloatArray) -> FloatArray:
     """Coefficients by least squares, equation by equation, given those that are known."""
     width = design.shape[1]
@@ -126,14 +157,17 @@ def series_starts(equation: Equation, sample: Sample) -> dict[int, FloatArray]:
 
 def starts(equation: Equation, sample: Sample) -> list[FloatArray]:
     """Starts of a search, the likeliest first: the integral one (tamed where it is unstable), and one of slow decay."""
-    first = integral_start(equation, sample)
     span = sample.longest
+    first = echelon_start(equation, sample) if isinstance(equation, ObserverForm) else integral_start(equation, sample)
     system = equation.in_system
     poles = np.linalg.eigvals(equation.matrices(first)[0])
     candidates = []
     if (poles.real * span < 20).all():
         candidates.append(first)
     for decay in (10.0, 100.0):
+        if isinstance(equation, ObserverForm):
+            candidates.append(equation.with_known(equation.uncoupled(np.full(equation.order, -decay / span))))
+            continue
         tame = first.copy()
         tame[system] = 0.0
         rows = tame.reshape(equation.n_outputs, -1)

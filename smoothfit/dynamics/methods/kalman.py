@@ -149,6 +149,8 @@ def way_out(problem: Problem) -> str:
     lower = f"use order={equation.order - 1}, " if equation.order > 1 else ""
     if equation.hidden:
         lower = f"use hidden={equation.hidden - 1} (perhaps a pole and a zero cancel, or nothing excites a mode), "
+        if equation.n_states % equation.n_outputs:
+            lower += "pass the columns of y in another order (further states are of the first ones), "
     return (
         f"{lower}leave regressors out, pass sd=, sample longer or faster, or use another method (see compare()); the observations "
         f"may not identify so many coefficients"
@@ -280,7 +282,7 @@ def _guesses(model: StateSpace, problem: Problem) -> list[tuple[FloatArray, list
 
     If several series observe one output, each is trusted in turn, and the others are not.
     """
-    equation, sample = problem.equation, problem.sample
+    equation, sample = problem.equation, model.sample
     thetas = starts(equation, sample)
     noises = _noises(model)
     found = [(theta, noises) for theta in (thetas[:1] if len(sample) > LONG else thetas)]
