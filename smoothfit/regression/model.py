@@ -34,7 +34,7 @@ from .quantile import fit_quantile
 from .quantile_results import QuantileResults
 from .results import SplineRegressionResults
 from .reweighted import check_loss, reweighted
-from .rows import Rows, check_variables
+from .rows import Rows, check_dates_of, check_variables
 from .sandwich import check_leverages, check_sandwich
 from .sensors import KINDS
 from .specification import Specification
@@ -127,6 +127,7 @@ class SplineRegression:
                 f"basis is {type_of(basis)}; pass a basis of one variable, for example sf.BSplineBasis.from_data(x, df=12)"
             )
         check_variables(observations, basis)
+        check_dates_of(observations, basis)
         refuse_resolution(observations.readings, "SplineRegression")
         refuse_estimates(observations.readings, "SplineRegression", ("bias", *KINDS))
         if isinstance(observations, PointObservations) and errors is not None:

@@ -72,8 +72,6 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
         check_noise(own)
         check_size(own)
     if not isinstance(observations, PointObservations) or not isinstance(basis, TensorProductBasis):
-        if isinstance(observations, Observations):
-            _check_dates_of(observations, basis)
         return
     if len(observations.inputs) != basis.n_variables:
         raise SpecificationError(
@@ -86,8 +84,10 @@ def check_variables(observations: Observations | PointObservations, basis: AnyBa
             raise SpecificationError(f"sd[{i}] of {reading.name!r} is zero; what is known exactly is a constraint: sf.Equals")
 
 
-def _check_dates_of(observations: Observations, basis: AnyBasis) -> None:
+def check_dates_of(observations: Observations | PointObservations, basis: AnyBasis) -> None:
     """Refuse dates outside a basis; those of a series with an unknown lag are elsewhere in it."""
+    if not isinstance(observations, Observations):
+        return
     abscissa = observations.abscissa
     for reading in observations.readings:
         arguments = ("x",) if reading.upper is None else ("lower", "upper")
