@@ -159,6 +159,21 @@ def test_variances_are_those_of_the_filter_of_r(case, gas):
         assert res.llf - there.llf == pytest.approx(lower, abs=1e-3)
 
 
+@pytest.mark.parametrize("case", ["local_level", "local_linear_trend", "local_linear_trend_missing"])
+def test_levels_variances_and_slopes_are_those_of_kfas(case):
+    """The slope of the curve at x is the mean of the slopes of the steps before and after it."""
+    table = pd.read_csv(REFERENCE / "kfas.csv").set_index("case").loc[case]
+    prior = pri.IntegratedWiener(1, 8.253) if case == "local_level" else pri.LocalLinearTrend(8.253, 2.334, step=1.0)
+    x = np.arange(10.0)
+    res = sf.SmoothingSpline(sf.observe(x, table["y"].to_numpy(), sd=np.sqrt(1.993), name="y"), prior=prior).fit()
+    found = res.get_prediction(x)
+    np.testing.assert_allclose(found.predicted_mean, table["level"], rtol=1e-12)
+    np.testing.assert_allclose(found.se_mean**2, table["variance"], rtol=1e-12)
+    assert res.llf_diffuse == pytest.approx(table["llf"].iloc[0], rel=1e-13)
+    if case != "local_level":
+        np.testing.assert_allclose(res.predict(x[1:], 1), (table["slope"][1:] + table["slope"].shift()[1:]) / 2, rtol=1e-10)
+
+
 def test_a_pattern_on_a_grid_is_drawn_on_it_and_has_no_crossings(gas):
     """Its diffuse likelihood, which counts no 2 pi for the five diffuse states, is that of statsmodels in any unit of x."""
     res = fitted(gas, pri.LocalLinearTrend(step=1.0) + pri.DummySeasonal(4, 4))
