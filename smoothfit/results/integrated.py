@@ -12,7 +12,7 @@ from .._entry import entry_point
 from .._frames import framed
 from .._validation import FloatArray, check_level
 from ..inference.engine import Engine
-from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate, is_on_a_lattice
+from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
 from ..inference.refined import carried, refined
 from .mixtures import Mixture, mixture
 from .parameters import quantile_of_parameter
@@ -148,15 +148,9 @@ class Integrated:
         return many, dict(zip(names, carried(posterior, many, values, is_log).T, strict=True))
 
     def _interval_of(self, name: str, alpha: float) -> list[float]:
-        """Interval of level 1 - alpha of a hyperparameter: quantiles of its posterior.
-
-        They are those of many nodes unless it has a law at each node of a lattice.
-        """
-        tail, posterior, (values, power) = check_level(alpha) / 2, self.parameter_posterior, self._at_nodes[name]
-        if not (power and np.isfinite(posterior.df) and is_on_a_lattice(self.engine)):
-            posterior, at_many = self._at_many
-            values = at_many[name]
-        return [quantile_of_parameter(posterior, values, power, p) for p in (tail, 1 - tail)]
+        """Interval of level 1 - alpha of a hyperparameter: quantiles of its posterior."""
+        tail, (posterior, values) = check_level(alpha) / 2, self._at_many
+        return [quantile_of_parameter(posterior, values[name], self._at_nodes[name][1], p) for p in (tail, 1 - tail)]
 
     def _law(self, functionals: Any) -> Mixture | None:
         """Law of functionals with the parameters integrated out; None if there is nothing to integrate."""

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import smoothfit as sf
 from smoothfit.inference import refined
 from smoothfit.inference.adaptive import sampled_nodes
-from smoothfit.inference.marginal import MOST_SAMPLED, HyperparameterPosterior, resampled
-from smoothfit.inference.nodes import Density, lattice_nodes
+from smoothfit.inference.marginal import MOST_SAMPLED, HyperparameterPosterior, log_density, resampled
+from smoothfit.inference.nodes import Density, lattice_nodes, normalised
 from smoothfit.inference.refined import interpolated, many
 from smoothfit.results.parameters import quantile_of_parameter
 
@@ -71,6 +72,36 @@ def test_quantiles_of_lattices_do_not_depend_on_steps(p):
         exact = stats.norm(scale=sd[i]).ppf(TAILS)
         assert error(quantiles(lattice.theta, lattice.weights, i), exact) > 0.03
         assert error(quantiles(theta, weights, i), exact) < 0.005
+
+
+def test_lattices_turned_against_a_bound_leave_no_gap_there():
+    """A gamma law cut at its quantile of 0.9, beside another parameter that depends on it."""
+    law, density = stats.gamma(8.0), log_gammas(np.array([8.0, 3.0]))
+    density.upper[0] = np.log(law.ppf(0.9))
+    lattice = lattice_nodes(density, np.zeros(2))
+    theta, weights = many(density, lattice)
+    exact = np.log(law.ppf(0.9 * np.array(TAILS)))
+    assert error(quantiles(lattice.theta, lattice.weights, 0), exact) > 0.02
+    assert error(quantiles(theta, weights, 0), exact) < 0.01
+
+
+@pytest.mark.parametrize("n", [10, 25, 60])
+def test_intervals_of_an_sd_and_an_intensity_are_those_of_400_nodes(n):
+    """Of a straight line, whose roughness is nearly zero: its law at a node is narrow beside the steps between nodes."""
+    rng = np.random.default_rng([n, 2])
+    x = np.sort(rng.uniform(0, 1, n))
+    res = sf.SmoothingSpline(sf.observe(x, 2 * x + 0.3 * rng.standard_normal(n), name="f")).fit()
+    engine, found = res.engine, res.parameter_posterior.found
+    theta = np.linspace(found.theta.min() - 2, min(found.theta.max() + 2, engine.upper[0]), 400)[:, None]
+    weights = normalised(log_density(engine, theta))
+    sse = engine.terms(theta).sse.value / engine.count
+    dense = HyperparameterPosterior(theta, weights, sse, float(engine.count), False)
+    ratio = float(res._at_nodes["q"][0][0] / np.exp(res.parameter_posterior.theta[0, 0]))
+    sd = float(res._at_nodes["sigma.f"][0][0])
+    ends = res.conf_int()
+    for name, values, power in (("sigma.f", np.full(400, sd), 1), ("q", ratio * np.exp(theta[:, 0]), 2)):
+        exact = np.log([quantile_of_parameter(dense, values, power, tail) for tail in TAILS])
+        assert error(np.log([ends.loc[name].iloc[0], np.exp(exact[1]), ends.loc[name].iloc[1]]), exact) < 0.001
 
 
 def test_rough_densities_keep_their_nodes():
