@@ -124,7 +124,7 @@ class NoiseResults(Inference):
             One row for each, as in `sensor_params`: ``null``, a scale of one, a lag or a response time of zero; ``lr``, twice the
             gain of the log-likelihood over its maximum there, all else estimated again, by the method of the fit and without
             `constraints`; ``pvalue``, the tail of chi-squared with one degree of freedom, and half of it for a response time, which
-            is not negative.
+            is not negative. These laws are asymptotic: of short series the test of a response time rejects somewhat too often.
 
         References
         ----------
