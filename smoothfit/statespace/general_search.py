@@ -26,21 +26,20 @@ RIVAL, APART = 6.0, 4.0  # of -2 log-likelihood below which another lag is almos
 TINY = float(np.finfo(float).tiny)
 LAGS, POOL_OF_LAGS = 47, 2  # of each lag, which has narrower valleys
 MOST_FOLLOWED = 3
-TRUST, DISTRUST = (
-    4.0,
-    2.0,
-)  # how far below the spread of a series its log variance is tried at least, and how far above if not believed
+TRUST, DISTRUST = 4.0, 2.0  # how far a log variance is tried below the spread of its series at least, and above if not believed
 WITHIN_REACH = 4.0  # of -2 log-likelihood: how much higher a start may lie from which it is worth to go on
 STEP = 1e-4  # in a logarithm, of the differences of scores
 SHALLOW, STEEP = 0.5, 2.0  # how much lower or higher a start in the bowl about a minimum may be than its curvature predicts
 GENEROUS = 2.0  # times the gain that a Hessian predicts where an intensity is zero
 ROUGH = 0.1  # a decrement at which a start for another search is good enough
 HOPELESS = 3.0  # times what the descent from the best start brought: more than that from another can bring
-RARE, N_RARE = (
-    5.0,
-    4,
-)  # below the smallest start, and how many, where an intensity is looked for that is zero by a part of the observations
+RARE, N_RARE = 5.0, 4  # below the smallest start, and how many, where an intensity is tried that is zero by some observations
+NEAR, NOISY = 1e-9, 1e-4  # in a logarithm, and an SD of the log-likelihood that hides a minimum
 REMEDY = "give more hyperparameters in the prior, or an SD"
+CLOSE_TOGETHER = (
+    "the first observations, as many as the start of the prior has unknown components, lie so close together that they hardly "
+    "determine these: use fewer harmonics, or fit means over longer steps of x"
+)
 
 
 Start = tuple[FloatArray, float]  # a point and the value there
@@ -260,9 +259,18 @@ class GeneralCriterion:
         try:
             paths, best = self._best()
         except ConvergenceError as error:
-            raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {REMEDY}", error.value) from None
+            noise, what, remedy = self._rounding(), str(error).rsplit(";", 1)[0], REMEDY
+            if noise > NOISY:
+                what, remedy = f"rounding makes the log-likelihood uncertain by {noise:.1g}", CLOSE_TOGETHER
+            raise ConvergenceError(f"{what}; {remedy}", error.value) from None
         self._warn_of_rivals(paths, best)
         return best
+
+    def _rounding(self) -> float:
+        """SD of the log-likelihood among points so near each other that it should not differ, about the best start."""
+        starts, values = self.lowered(self._spread())
+        near = starts[np.argmin(values)] + NEAR * _spread_over_cube(starts.shape[1], FEWEST)
+        return float(np.std(self.values(near))) / 2
 
     def _warn_of_rivals(self, paths: _Paths, best: Minimum) -> None:
         """Warn if the likelihood has another maximum elsewhere along a lag, as of curves that are nearly periodic."""
