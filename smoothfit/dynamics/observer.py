@@ -265,7 +265,7 @@ def with_hidden(plain: Equation, hidden: int, asked: Iterable[str]) -> ObserverF
     if plain.n_states + hidden > HIGHEST_ORDER:
         raise SpecificationError(
             f"order {plain.order} with {p} outputs and hidden={hidden} is a state of {plain.n_states + hidden}; at most "
-            f"{HIGHEST_ORDER}"
+            f"{HIGHEST_ORDER}: take a lower order=, fewer hidden states or fewer outputs"
         )
     for option in asked:
         raise SpecificationError(

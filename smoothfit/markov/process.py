@@ -135,12 +135,17 @@ class Prior(ABC):
                [0., 1.]]), array([[2.667, 2.   ],
                [2.   , 2.   ]]))
         """
-        row, parts = self.readout(0, x_unit), []
-        for equation in self.equations(values, x_unit):
+        row, parts, equations = self.readout(0, x_unit), [], self.equations(values, x_unit)
+        if not equations:
+            raise NotImplementedError(f"{type(self).__name__} has neither `equations` nor `matrices`; define one of them")
+        size = sum(len(equation.system) for equation in equations)
+        if size != self.dim:
+            raise SpecificationError(
+                f"the state of {type(self).__name__}.equations has {size} components, and dim is {self.dim}; change one of them"
+            )
+        for equation in equations:
             own, row = np.split(row, [len(equation.system)])
             parts.append((equation.integrated(own) if integral else equation).matrices(dt))
-        if not parts:
-            raise NotImplementedError(f"{type(self).__name__} has neither `equations` nor `matrices`; define one of them")
         return side_by_side(parts, integral)
 
     def transition(self, dt: Any, values: AnyArray | None = None) -> AnyArray:

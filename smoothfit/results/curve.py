@@ -421,6 +421,8 @@ class CurveResults(CurveDiagnostics):
         if name not in readers:
             k = self.observations[name].deriv
             others = f", or one of the series that observe {derivative_label(deriv)}: {', '.join(readers)}" if readers else ""
+            if k < 0:
+                raise SpecificationError(f"name is {name!r}, which observes integrals; use integrate(lower, upper){others}")
             raise SpecificationError(
                 f"name is {name!r}, which observes {derivative_label(k)} and not {derivative_label(deriv)}; pass deriv={k}{others}"
             )

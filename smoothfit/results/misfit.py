@@ -324,7 +324,13 @@ def _apart(observations: Observations, sds: Sequence[float], z: FloatArray, offs
     factor = 1 + one.effect  # by one step from a factor of one, and so no more than a hint if it is far
     varies = f"varies {factor:.3g} times as much as" if 1 / FARTHEST < factor < FARTHEST else "does not vary as"
     said = f"{name!r} {varies} the other series suggest ({ses})"
-    return Misfit(name, kind, p, said, f"check the unit of {name!r}, or estimate the factor, scale='estimate'")
+    scaled = [r.name for r in observations.readings if r.has_scale and (r.name == name or len(sds) == 2)]
+    way = (
+        f"turn the sign of {scaled[0]!r} (a scale is positive), or leave it out"
+        if scaled
+        else "estimate the factor, scale='estimate'"
+    )
+    return Misfit(name, kind, p, said, f"check the unit of {name!r}, or {way}")
 
 
 def _noise_level(

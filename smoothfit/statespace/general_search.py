@@ -38,7 +38,7 @@ NEAR, NOISY = 1e-9, 1e-4  # in a logarithm, and an SD of the log-likelihood that
 REMEDY = "give more hyperparameters in the prior, or an SD"
 CLOSE_TOGETHER = (
     "the first observations, as many as the start of the prior has unknown components, lie so close together that they hardly "
-    "determine these: use fewer harmonics, or fit means over longer steps of x"
+    "determine these: of a season use fewer harmonics, or fit means over longer steps of x"
 )
 
 
@@ -270,7 +270,8 @@ class GeneralCriterion:
         """SD of the log-likelihood among points so near each other that it should not differ, about the best start."""
         starts, values = self.lowered(self._spread())
         near = starts[np.argmin(values)] + NEAR * _spread_over_cube(starts.shape[1], FEWEST)
-        return float(np.std(self.values(near))) / 2
+        values = self.values(near)
+        return float(np.std(values)) / 2 if np.isfinite(values).all() else 0.0
 
     def _warn_of_rivals(self, paths: _Paths, best: Minimum) -> None:
         """Warn if the likelihood has another maximum elsewhere along a lag, as of curves that are nearly periodic."""

@@ -92,8 +92,9 @@ class Appended:
                 if alone is not None:
                     at = self.abscissa.label(np.array([x], observations[next(iter(group))].x.dtype)[0])
                     raise DataError(
-                        f"{_listed(part.names)} have covariances= in the fit, and that of {_listed(list(alone))} at x = {at} was "
-                        "appended alone; append the observations of one x in one call (rollback() takes the last ones out)"
+                        f"{_listed(part.names)} have covariances= in the fit, and at x = {at} "
+                        f"the stream has {_listed(list(alone))} alone; "
+                        "append the observations of one x in one call (rollback() takes the last ones out)"
                     )
 
     def add(self, observations: Observations, arrival: npt.NDArray[np.int64]) -> None:

@@ -193,7 +193,7 @@ def test_a_stream_carries_a_correlation_by_its_nodes():
     all_given = first_of(pair(n), n, None) + sf.observe([9.2], [2.0], sd=a, name="alone")
     known = sf.SmoothingSpline(all_given, prior=prior, covariances={PAIR: [[a**2, r * a * b], [r * a * b, b**2]]}).fit()
     np.testing.assert_allclose(again.predict(x), known.predict(x), rtol=1e-9)
-    with pytest.raises(DataError, match=r"that of 'height' at x = 9\.2 was appended alone; .* in one call \(rollback"):
+    with pytest.raises(DataError, match=r"at x = 9\.2 the stream has 'height' alone; .* in one call \(rollback"):
         again.append(speed)
     again.rollback(1)
     again.append(speed)

@@ -502,7 +502,7 @@ def test_covariances_take_no_gross_errors():
     online = res.online(lag=4)
     np.testing.assert_allclose(online.predict([20.0]), res.predict([20.0]), rtol=1e-9)
     online.append(20.0, 0.0, name="a")
-    with pytest.raises(DataError, match="that of 'a' at x = 20 was appended alone"):
+    with pytest.raises(DataError, match="at x = 20 the stream has 'a' alone"):
         online.append(20.0, 0.0, name="b")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit.errors import IdentificationError, SpecificationError
+from smoothfit.errors import IdentificationError, MisfitWarning, SpecificationError
 from smoothfit.statespace.general_search import GeneralCriterion
 from smoothfit.statespace.sensors import brought_to_curve
 from smoothfit.statespace.specification import Specification
@@ -200,3 +200,10 @@ def test_standard_errors_of_biases_include_those_of_scales():
     assert res.bse["bias.b"] > 2 * np.sqrt(res.fitted.posterior.effects[1][0, 0])
     cov = res.cov_params()
     assert cov.loc["bias.b", "scale.b"] / (res.bse["bias.b"] * res.bse["scale.b"]) < -0.9
+
+
+def test_a_series_of_the_other_sign_is_advised_to_turn_it():
+    x, rng = np.linspace(0, 6, 60), np.random.default_rng(0)
+    y = np.sin(x) + 0.05 * rng.standard_normal((2, 60))
+    with pytest.warns(MisfitWarning, match=r"turn the sign of 'b' \(a scale is positive\)"):
+        sf.SmoothingSpline(sf.observe(x, y[0], name="a") + sf.observe(x, -y[1], name="b", scale="estimate")).fit()
