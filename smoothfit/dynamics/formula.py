@@ -48,8 +48,8 @@ class FormulaInputs:
         self.texts = texts
         self.named = [text for text in texts if text in columns]
         others = [text for text in texts if text not in columns]
-        words = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in columns}
-        self._fit = {name: values for name, values in columns.items() if any(map(words[name].search, others))}
+        words = {name: re.compile(rf"(?<!\w){re.escape(name)}(?!\w)") for name in columns if isinstance(name, str)}
+        self._fit = {name: columns[name] for name, word in words.items() if any(map(word.search, others))}
 
     def of(self, columns: Mapping[str, Any]) -> FloatArray:
         """Columns (n, k) of the inputs in another frame."""
