@@ -12,11 +12,9 @@ posterior was not sampled.
 
 from __future__ import annotations
 
-import argparse
-import warnings
 from typing import NamedTuple
 
-from _timing import machine, table
+from hidden_states import tabulate
 
 # isort: split
 import numpy as np
@@ -27,7 +25,6 @@ from scipy.linalg import solve_continuous_lyapunov
 import smoothfit as sf
 from smoothfit.dynamics import response
 from smoothfit.dynamics.observer import ObserverForm
-from smoothfit.errors import SmoothfitError
 
 Array = NDArray[np.float64]
 AHEAD = (1, 20, 100)
@@ -129,28 +126,5 @@ def covered(name: str, n: int, seed: int) -> dict[str, float]:
     return {key: float(value) for key, value in found.items()}
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replications", type=int, default=100)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--size", type=int, default=400)
-    parser.add_argument("--plant", choices=list(PLANTS), action="append")
-    options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    for name in options.plant or list(PLANTS):
-        results, failed = [], 0
-        for seed in range(options.first, options.first + options.replications):
-            try:
-                results.append(covered(name, options.size, seed))
-            except SmoothfitError:
-                failed += 1
-        keys = list(dict.fromkeys(key for one in results for key in one))
-        rows = [[key, f"{np.mean([one[key] for one in results if key in one]):.3f}"] for key in keys]
-        title = f"{name}: n = {options.size}, {len(results)} samples, {failed} failed"
-        print(table(title, ["quantity", "coverage"], rows, markdown=True), flush=True)
-    print(machine(["smoothfit", "numpy", "scipy"]))
-
-
 if __name__ == "__main__":
-    main()
+    tabulate(PLANTS, covered, __doc__)

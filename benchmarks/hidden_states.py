@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from collections.abc import Callable, Iterable
 
 from _timing import machine, table
 
@@ -80,26 +81,28 @@ def covered(name: str, n: int, seed: int) -> dict[str, float]:
     return {key: float(value) for key, value in found.items()}
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def tabulate(plants: Iterable[str], covered: Callable[[str, int, int], dict[str, float]], description: str | None) -> None:
+    """Print a table for each plant that the command line asks for; `covered` is given a plant, a size and a seed."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replications", type=int, default=100)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--size", type=int, default=400)
-    parser.add_argument("--plant", choices=list(PLANTS), action="append")
+    parser.add_argument("--plant", choices=list(plants), action="append")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    for name in options.plant or list(PLANTS):
+    for name in options.plant or list(plants):
         results, failed = [], 0
-        for seed in range(options.replications):
+        for seed in range(options.first, options.first + options.replications):
             try:
                 results.append(covered(name, options.size, seed))
             except SmoothfitError:
                 failed += 1
-        rows = [[key, f"{np.mean([one[key] for one in results]):.2f}"] for key in results[0]]
+        keys = list(dict.fromkeys(key for one in results for key in one))
+        rows = [[key, f"{np.mean([one[key] for one in results if key in one]):.3f}"] for key in keys]
         title = f"{name}: n = {options.size}, {len(results)} samples, {failed} failed"
         print(table(title, ["quantity", "coverage"], rows, markdown=True), flush=True)
-    print(machine(["smoothfit", "numpy", "scipy"]))
+    print(machine(["smoothfit-stats", "numpy", "scipy"]))
 
 
 if __name__ == "__main__":
-    main()
+    tabulate(PLANTS, covered, __doc__)
