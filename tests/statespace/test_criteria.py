@@ -11,6 +11,8 @@ from smoothfit.markov.criteria import LIKELIHOODS, PredictionCriterion
 from smoothfit.markov.kernels import gradient_terms
 from smoothfit.markov.rows import Rows
 from smoothfit.statespace.fitting import Tied
+from smoothfit.statespace.general_search import GeneralCriterion
+from smoothfit.statespace.specification import Specification
 
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
 
@@ -232,3 +234,21 @@ def test_bandwidth_is_where_information_balances_the_prior(case):
     n = len(observations)
     per_x = precision * (n - 1) / (n * np.ptp(observations.x))
     assert res.q * per_x @ 0.8 ** (2.0 * (3 - observations.deriv)) == pytest.approx(1, rel=1e-11)
+
+
+def test_scores_are_exact():
+    rng = np.random.default_rng(12)
+    x = np.sort(rng.uniform(0, 8, 50))
+    y = np.sin(2.5 * x) + 0.2 * rng.standard_normal(50)
+    pri = sf.priors
+    prior = pri.DampedOscillator() + pri.Matern(1.5) + pri.Seasonal(0.7, 1) + pri.TensionSpline(2)
+    model = Specification(sf.observe(x, y) + sf.observe_integral(x[:20], x[5:25], y[:20]), prior, {"w": rng.standard_normal(70)})
+    theta = np.array([(p.first + p.last) / 2 for p in model.parameters])
+    for method in ("reml", "ml"):
+        criterion = GeneralCriterion(model, method)
+        _, gradient = criterion.gradient(theta)
+        for i, slope in enumerate(gradient):
+            h = 1e-3 * np.eye(len(theta))[i]
+            v = criterion.values(np.array([theta + 2 * h, theta + h, theta - h, theta - 2 * h]))
+            numeric = (8 * (v[1] - v[2]) - (v[0] - v[3])) / 12e-3
+            assert slope == pytest.approx(numeric, rel=1e-6, abs=1e-7)

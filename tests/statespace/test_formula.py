@@ -83,3 +83,33 @@ def test_groups_are_no_regressor():
 def test_columns_must_exist(flight):
     with pytest.raises(DataError, match="no column 'height'"):
         sf.SmoothingSpline.from_formula("height ~ s(time_s)", flight)
+
+
+def test_times_as_x():
+    rng = np.random.default_rng(16)
+    t = pd.date_range("2026-01-01", periods=60, freq="D")
+    y = np.sin(np.arange(60) / 5) + 2.0 * (t >= "2026-02-01") + 0.1 * rng.standard_normal(60)
+    frame = pd.DataFrame({"t": t, "n": np.arange(60.0), "y": y})
+    timed = sf.SmoothingSpline.from_formula("y ~ s(t, unit='D') + Level('2026-02-01')", frame).fit()
+    plain = sf.SmoothingSpline.from_formula("y ~ s(n) + Level(31)", frame).fit()
+    np.testing.assert_array_equal(timed.params.to_numpy(), plain.params.to_numpy())
+    np.testing.assert_array_equal(timed.predict(t[:5]), plain.predict(frame["n"][:5]))
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_formula_with_regressors_is_the_model(missing):
+    rng = np.random.default_rng(17)
+    n = 40
+    frame = pd.DataFrame({"t": np.sort(rng.uniform(0, 6, n)), "w": rng.standard_normal(n)})
+    frame["y"] = np.sin(frame["t"]) + 0.5 * frame["w"] + 0.1 * rng.standard_normal(n)
+    frame["v"] = np.cos(frame["t"]) + 0.1 * rng.standard_normal(n)
+    if missing:
+        frame.loc[[3, 7], "y"] = np.nan
+        frame.loc[5, "v"] = np.nan
+    res = sf.SmoothingSpline.from_formula("y + D(v) ~ s(t, order=3) + w + Slope(2.0)", frame).fit()
+    good = frame["y"].notna()
+    obs = sf.observe(frame["t"], frame["y"], name="y") + sf.observe(frame["t"], frame["v"], deriv=1, name="v")
+    w = np.r_[frame["w"][good], np.zeros(frame["v"].notna().sum())]
+    model = sf.SmoothingSpline(obs, order=3, regressors={"w": w}, interventions=[sf.Slope(2.0)])
+    np.testing.assert_array_equal(res.params.to_numpy(), model.fit().params.to_numpy())
+    assert res.params["w"] == pytest.approx(0.5, abs=5 * res.bse["w"])

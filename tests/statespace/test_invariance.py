@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from scipy.interpolate import make_smoothing_spline
 
 import smoothfit as sf
+from smoothfit import priors as pri
 
 pytestmark = pytest.mark.filterwarnings("ignore::smoothfit.errors.RoughnessWarning")
 
@@ -303,3 +304,30 @@ def test_a_noise_process_that_is_absent_has_intervals_in_any_unit():
         assert "noise.f.amplitude" in res.boundary
         ends.append(res.get_prediction([0.5, 3.3, 10.5]).conf_int() / unit)
     assert np.abs((ends[1] - ends[0]) / np.diff(ends[0])).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        pri.Matern(2.5) + pri.Polynomial(0),
+        pri.TensionSpline(2),
+        pri.DampedOscillator() + pri.Polynomial(0),
+        pri.IntegratedWiener(2),
+    ],
+    ids=["matern", "tension", "oscillator", "wiener"],
+)
+def test_estimates_do_not_depend_on_units(prior):
+    rng = np.random.default_rng(11)
+    x = np.sort(rng.uniform(0, 8, 60))
+    y = np.sin(2.5 * x) + 0.2 * rng.standard_normal(60)
+    res = sf.SmoothingSpline(sf.observe(x, y), prior=prior).fit()
+    # powers of two: the same numbers to the last bit
+    a, b = 2.0**-7, 2.0**5
+    other = sf.SmoothingSpline(sf.observe(a * x, b * y), prior=prior).fit()
+    assert np.array_equal(b * res.predict(x), other.predict(a * x))
+    units = np.array([a**p.x_power * b**p.f_power for p in res.model.specification.hyperparameters])
+    np.testing.assert_array_equal(
+        other.params[list(res.fitted.posterior.hyperparameters)],
+        np.array(list(res.fitted.posterior.hyperparameters.values())) * units,
+    )
+    assert other.llf - res.llf == pytest.approx(-(60 - res.model.specification.n_diffuse) * np.log(b), abs=1e-8)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import smoothfit as sf
+from smoothfit import priors as pri
 from smoothfit.errors import DataError, RoughnessWarning, SpecificationError, UnknownNameError
 
 ORDERS = (1, 2, 3, 4)
@@ -243,3 +244,22 @@ def test_roughness_is_told_once():
     with pytest.warns(RoughnessWarning) as told:
         sf.fit_curves(df, by="id", x="x", readings={"y": 1}, order=2)
     assert len(told) == 1
+
+
+def test_many_curves_of_a_prior_are_single_fits():
+    rng = np.random.default_rng(0)
+    t = np.tile(np.arange(20.0), 3)
+    frame = pd.DataFrame({"id": np.repeat(["a", "b", "c"], 20), "t": t, "y": np.sin(t / 4) + 0.2 * rng.standard_normal(60)})
+    frame.loc[42:, "y"] = np.nan
+    prior = pri.Matern(1.5) + pri.Polynomial(0)
+    fits = sf.fit_curves(frame, "id", "t", {"y": 0}, prior=prior)
+    single = sf.SmoothingSpline(sf.observe(t[:20], frame["y"][:20], name="y"), prior=prior).fit()
+    assert list(fits) == ["a", "b"]
+    assert "too few" in fits.failures["c"]
+    np.testing.assert_allclose(fits.params.loc["a", list(single.params.index)].astype(float), single.params, rtol=1e-12)
+    predicted = fits.predict([3.0, 40.0], deriv=1)
+    np.testing.assert_allclose(predicted["mean"][:2], single.predict([3.0, 40.0], 1), rtol=1e-12)
+    np.testing.assert_allclose(predicted["mean_se"][:2], single.get_prediction([3.0, 40.0], 1).se_mean, rtol=1e-12)
+    assert repr(fits["a"]) == repr(single)
+    with pytest.raises(SpecificationError, match="hyperparameters"):
+        sf.fit_curves(frame, "id", "t", {"y": 0}, prior=prior, smoothing="shared")

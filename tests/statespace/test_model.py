@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import smoothfit as sf
+from smoothfit import priors as pri
 from smoothfit.errors import (
     DataError,
     ExactSeriesWarning,
@@ -392,3 +393,54 @@ def test_a_state_that_is_no_number_is_an_error():
     res = fit(sf.observe(X, Y, sd=0.3), 4, lam=1.0)
     with pytest.raises(NumericalError, match="far beyond the observations"):
         res.predict(1e200)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "words"),
+    [
+        (lambda o: {"prior": pri.Matern(1.5)}, {"lam": 1.0}, r"lam given.*length_scale, amplitude.*edf="),
+        (lambda o: {"prior": pri.Matern(1.5)}, {"bandwidth": 1.0}, "bandwidth given.*integrated Wiener"),
+        (lambda o: {"prior": pri.Matern(1.5) + pri.DampedOscillator()}, {"edf": 5.0}, "edf given"),
+        (lambda o: {"order": 2, "period": 20.0}, {"lam": 1.0, "edf": 5.0}, "lam and edf are given"),
+        (lambda o: {"prior": pri.Matern(1.5), "noise": {"f": pri.OrnsteinUhlenbeck(1.0)}}, {"method": "gcv"}, "'reml' or 'ml'"),
+        (lambda o: {"prior": pri.Matern(1.5)}, {"method": "loo"}, "method is 'loo'"),
+        (lambda o: {"prior": pri.Matern(1.5)}, {"robust": "g"}, "robust names 'g'.*by its name is loss="),
+        (lambda o: {"prior": pri.IntegratedWiener(2)}, {"edf": 1.0}, "edf is 1"),
+    ],
+)
+def test_what_cannot_be_names_the_alternative(make, options, words):
+    obs = sf.observe(np.arange(24.0), np.sin(np.arange(24.0)))
+    with pytest.raises(SpecificationError, match=words):
+        sf.SmoothingSpline(obs, **make(obs)).fit(**options)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda o: {"prior": pri.Matern(0.5)}, SpecificationError, "have no f' in mean square"),
+        (lambda o: {"prior": 3}, SpecificationError, "prior is 3"),
+        (lambda o: {"prior": pri.Matern}, SpecificationError, r"Matern\(\)"),
+        (lambda o: {"prior": pri.Matern(2.5) + pri.Matern(2.5)}, IdentificationError, "the same covariance"),
+        (lambda o: {"prior": pri.IntegratedWiener(2) + pri.Polynomial(0)}, IdentificationError, "undetermined"),
+        (lambda o: {"prior": pri.Matern(2.5), "interventions": [sf.Level(99.0)]}, DataError, "outside the observations"),
+        (lambda o: {"prior": pri.Matern(2.5), "interventions": [3]}, SpecificationError, "not an intervention"),
+        (lambda o: {"prior": pri.Matern(2.5), "regressors": {"w": np.ones(3)}}, DataError, "3 entries for 12 observations"),
+        (lambda o: {"order": 2, "regressors": {"w": np.ones(12)}}, IdentificationError, "coefficient of w"),
+        (
+            lambda o: {"prior": pri.Matern(2.5), "noise": {"z": pri.OrnsteinUhlenbeck()}},
+            SpecificationError,
+            "noise is given for 'z'",
+        ),
+        (lambda o: {"prior": pri.Matern(2.5), "noise": {"f": pri.IntegratedWiener(1)}}, SpecificationError, "wanders off"),
+        (lambda o: {"prior": pri.Matern(2.5), "period": 2.0}, SpecificationError, "Seasonal"),
+        (lambda o: {"order": 3, "period": -1.0}, SpecificationError, "period is -1"),
+    ],
+)
+def test_errors_tell_the_way_out(make, error, message):
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.uniform(0, 5, 12))
+    obs = sf.observe(x, rng.standard_normal(12), sd=0.1)
+    if "mean square" in message:
+        obs = obs + sf.observe(x[:3], x[:3], deriv=1, sd=0.1)
+    with pytest.raises(error, match=message):
+        sf.SmoothingSpline(obs, **make(obs))

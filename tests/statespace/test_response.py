@@ -2,6 +2,7 @@
 
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -433,3 +434,15 @@ def test_a_stream_equals_the_fit_of_all(prior):
     found, expected = online.get_prediction(x), res.get_prediction(x)
     np.testing.assert_allclose(found.predicted_mean, expected.predicted_mean, rtol=1e-9)
     np.testing.assert_allclose(found.var_pred_mean, expected.var_pred_mean, rtol=1e-9)
+
+
+def test_an_observation_that_alone_fixes_its_instrument_has_no_leave_one_out_residual():
+    x = np.linspace(0, 30, 60)
+    rng = np.random.default_rng(0)
+    y = np.sin(x) + 0.1 * rng.standard_normal((2, 60))
+    for response, is_alone in ((1e-3, True), (1.0, False)):  # of 1e-3 nothing is left of the start at the next observation
+        obs = sf.observe(x, y[0], name="a") + sf.observe(x, y[1], name="b", response_time=response)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sf.errors.MisfitWarning)  # no instrument is slow
+            res = sf.SmoothingSpline(obs, order=3).fit()
+        assert np.flatnonzero(np.isnan(res.loo_resid)).tolist() == [60] * is_alone

@@ -208,3 +208,15 @@ def test_turns_descend_from_the_last_optimum_and_end_at_the_best(monkeypatch):
     for name in "ab":
         assert again.sigma[name] == pytest.approx(res.sigma[name], rel=1e-4)
     assert res.robust_weights[:80][::9].max() < 0.1
+
+
+def test_a_gross_error_of_a_periodic_curve_weighs_little():
+    rng = np.random.default_rng(8)
+    angle = rng.uniform(0, 3600, 60)  # neighbours in phase are far apart
+    y = np.exp(np.sin(np.deg2rad(angle))) + 0.05 * rng.standard_normal(60)
+    y[17] += 3.0
+    res = sf.SmoothingSpline(sf.observe(angle, y), order=2, period=360.0).fit(robust={"f": 4.0})
+    assert res.robust_weights[17] < 0.01
+    grid = np.arange(0.0, 360.0, 10.0)
+    assert np.abs(res.predict(grid) - np.exp(np.sin(np.deg2rad(grid)))).max() < 0.15
+    assert {"observation"} >= set(res.outliers()["kind"])

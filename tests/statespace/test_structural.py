@@ -14,6 +14,7 @@ import smoothfit as sf
 from smoothfit.errors import ConvergenceError, IdentificationError, MisfitWarning, SamplingWarning, SpecificationError
 from smoothfit.markov import priors as pri
 from smoothfit.markov.compiler import even_steps
+from smoothfit.statespace.general_search import GeneralCriterion
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -427,3 +428,17 @@ def test_a_season_is_identified_by_all_observations():
         at = np.append(x[:-1], x[-1] + moved)
         found = season.identified_by(at, at, np.zeros(40, np.int8), np.tile(season.readout(0), (40, 1)), 1.0)
         assert len(found.identified) == count
+
+
+@pytest.mark.parametrize("harmonics", [2, 3, 4, 5])
+def test_seasons_on_an_even_grid_start_as_on_a_nearly_even_one(harmonics):
+    """On months many traces of the unknown start are zero, and their rounding must not count for any."""
+    rng = np.random.default_rng(0)
+    months, y = np.arange(60), rng.standard_normal(60)
+    near = months / 12 + 1e-9 * rng.uniform(-1, 1, 60)
+    values = []
+    for x in (months / 12, near):
+        model = sf.SmoothingSpline(sf.observe(x, y), prior=sf.priors.Seasonal(1.0, harmonics=harmonics)).specification
+        values.append(GeneralCriterion(model, "reml").values(np.array([[log_q, 0.0] for log_q in (-8.0, -5.0, -5.0 + 1e-7)])))
+    np.testing.assert_allclose(values[0], values[1], atol=1e-5)
+    assert abs(values[0][2] - values[0][1]) < 1e-5
