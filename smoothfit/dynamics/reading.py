@@ -285,7 +285,7 @@ def _from_arrays(y: Any, t: Any, u: Any, groups: Any, unit: str | None) -> Sampl
         raise DataError(f"y[{i}] is infinite; an observation is finite, or NaN where it is missing")
     for name, column in zip(outputs, values.T, strict=True):
         if np.isnan(column).all():
-            raise DataError(f"all {n} observations of {name!r} are missing (NaN)")
+            raise DataError(f"all {n} observations of {name!r} are missing (NaN); leave the column out of y, or pass another one")
     inputs, names = _inputs(u, n)
     run, runs = _groups(groups, n)
     order = np.lexsort((times, run))

@@ -144,7 +144,7 @@ def _observe_gradient(
     if slopes.shape != (n, d):
         raise DataError(f"y has shape {slopes.shape}; the gradients at {n} points with {d} inputs have shape ({n}, {d})")
     if np.isnan(slopes).all():
-        raise DataError(f"all {slopes.size} observations in y are missing (NaN)")
+        raise DataError(f"all {slopes.size} observations in y are missing (NaN); leave the gradients out, or pass others")
 
     def column(given: Any, argument: str, j: int) -> Any:
         if given is None or np.ndim(given) < 2:

@@ -243,7 +243,9 @@ def check_noise(
         raise DataError(f"{argument}[{i}] is {values[i]}; an observation is finite, or NaN where it is missing")
     kept = ~np.isnan(values)
     if not kept.any():
-        raise DataError(f"all {len(values)} observations in {argument} are missing (NaN)")
+        raise DataError(
+            f"all {len(values)} observations in {argument} are missing (NaN); leave the series out, or pass another column"
+        )
     given = {"sd": sd, "weights": weights, "resolution": resolution}
     columns = {name: _noise_column(values, name, kept, exact) for name, values in given.items()}
     return Noise(y=frozen(values[kept]), **columns, n_dropped=int(len(values) - kept.sum()), kept=kept)

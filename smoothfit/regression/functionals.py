@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_array, diags_array
 
 from .._validation import FloatArray, first_index
@@ -44,13 +45,25 @@ def closed_domain(basis: Basis) -> tuple[float, float] | None:
     return None if is_open else basis.domain
 
 
-def check_lagged(basis: Basis, x: FloatArray, lag: float, name: str) -> None:
-    """Refuse x (n,) at which a basis without extrapolation has no values once a lag is subtracted."""
-    ends = closed_domain(basis)
-    if ends is not None and (outside := (x - lag < ends[0]) | (x - lag > ends[1])).any():
+def outside_lagged(basis: Basis, x: FloatArray, lags: FloatArray) -> npt.NDArray[np.bool_]:
+    """At which x (n,) a basis has no values once one of the lags (L,) is subtracted."""
+    first, last = closed_domain(basis) or (-np.inf, np.inf)
+    return np.asarray((x - lags.max() < first) | (x - lags.min() > last))
+
+
+def check_lagged(basis: Basis, abscissa: Abscissa, x: FloatArray, lags: FloatArray, name: str) -> None:
+    """Refuse x (n,) at which a basis without extrapolation has no values once one of the lags (L,) is subtracted."""
+    outside, ends = outside_lagged(basis, x, lags), closed_domain(basis)
+    if ends is not None and outside.any():
+        i, shortest, longest = first_index(outside), float(lags.min()), float(lags.max())
+        step = 10.0 ** (np.floor(np.log10(ends[1] - ends[0])) - 3)  # to which labels of what is possible are rounded, inwards
+        possible = np.ceil((ends[0] + longest) / step) * step, np.floor((ends[1] + shortest) / step) * step
+        at, first, last, start, end = (abscissa.label_of_number(float(number)) for number in (x[i], *ends, *possible))
+        unit = f" {abscissa.unit}" if abscissa.unit else ""
+        lag = f"{longest:.4g}{unit}" if shortest == longest else f"between {shortest:.4g} and {longest:.4g}{unit}"
         raise DataError(
-            f"x[{first_index(outside)}] less the lag of {name!r}, which may be {lag:.4g}, is outside the domain of the basis, "
-            f"{ends[0]:g} to {ends[1]:g}; extend the domain, or pass another x"
+            f"x[{i}] = {at} less the lag of {name!r}, which may be {lag}, is outside the domain of the basis, {first} to {last}; "
+            f"pass x from {start} to {end}, or widen the knots"
         )
 
 

@@ -25,10 +25,11 @@ from ..results.integrated import Integrated
 from ..results.later import later
 from ..results.mixtures import Laws, ends_of
 from ..results.prediction import CurvePrediction, Estimate
+from ..results.range_ends import RangeEnd
 from .band import BandRows, pack
 from .engine import BandEngine
 from .fit import Fit
-from .functionals import check_dates
+from .functionals import check_dates, check_lagged, outside_lagged
 from .products import ProductRows
 from .restricted import brought_within
 from .sensor_engine import SensorEngine
@@ -130,6 +131,16 @@ class Intervals(CurveResults, Integrated):
         return dict(zip(search.sensors.labels, search.sensors.numbers(search.minimum.theta).tolist(), strict=True))
 
     @property
+    def range_ends(self) -> dict[str, RangeEnd]:
+        """Scales, lags and response times of series that are estimated at an end of the range that is searched."""
+        search = self._fit.sensed
+        if search is None:
+            return {}
+        ends = zip(search.minimum.at_lower.tolist(), search.minimum.at_upper.tolist(), strict=True)
+        found = zip(self._sensed.items(), ends, strict=True)
+        return {label: RangeEnd(is_lower, value) for (label, value), (is_lower, is_upper) in found if is_lower or is_upper}
+
+    @property
     def _signed(self) -> Collection[str]:
         return [label for label in self._sensed if label.startswith("lag.")]
 
@@ -183,8 +194,22 @@ class Intervals(CurveResults, Integrated):
         points = super()._points(asked, deriv)
         if name not in self.observations.names or not self.observations[str(name)].has_lag:
             check_dates(self.basis, self.observations.abscissa, points.coarse, "x")
+        else:
+            self._check_lagged(points.coarse, str(name))
         has_own = name in self.observations.names and self.observations[str(name)].is_adjusted
         return SeriesPoints(points.coarse, points.fine, str(name)) if has_own else points
+
+    def _check_lagged(self, x: FloatArray, name: str) -> None:
+        """Refuse x at which the basis has no values less some of the lags that intervals integrate over."""
+        search, label = self._fit.sensed, f"lag.{name}"
+        assert search is not None
+        ends = np.array([search.sensors.lower, search.sensors.upper]) * search.sensors.x_unit
+        lags = ends[:, search.sensors.labels.index(label)]
+        if self._conditions:
+            lags = np.array([self._sensed[label]])
+        elif outside_lagged(self.basis, x, lags).any():  # what is integrated costs far more than a prediction
+            lags = self._at_nodes[label][0]
+        check_lagged(self.basis, self.observations.abscissa, x, lags, name)
 
     def _rows_at(self, points: Points, deriv: int) -> BandRows:
         if isinstance(points, SeriesPoints):

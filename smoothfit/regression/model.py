@@ -22,6 +22,7 @@ from ..observations.points import PointObservations
 from ..observations.series import refuse_estimates, refuse_resolution
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
+from ..results.range_ends import warn_of_ends
 from .accumulate import Accumulator
 from .constraints import Constraint
 from .correlation import check_errors
@@ -393,6 +394,7 @@ class SplineRegression:
                 BiasWarning,
             )
         warn_of_misfits(results.misfits)
+        warn_of_ends(results.range_ends, results.misfits)
         return results
 
     def _check_method(self, method: object, lam: object, edf: object) -> str:

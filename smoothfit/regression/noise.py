@@ -40,11 +40,7 @@ class NoiseResults(Inference):
         ``"lag.name"`` or ``"response_time.name"`` where one of these did.
         """
         ends = tuple(f"{label} {kind.parameter}" for label, kind, end, _ in self._chains if end)
-        search = self._fit.sensed
-        if search is not None:
-            is_end = search.minimum.at_lower | search.minimum.at_upper
-            ends += tuple(label for label, at_end in zip(search.sensors.labels, is_end, strict=True) if at_end)
-        return self._fit.estimate.boundary + ends
+        return (*self._fit.estimate.boundary, *ends, *self.range_ends)
 
     @property
     def errors(self) -> dict[str, Correlation]:

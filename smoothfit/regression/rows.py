@@ -224,7 +224,7 @@ class Rows:
         i = self.observations.names.index(name)
         assert isinstance(self.basis, Basis)
         if lag := self._lag(i):
-            check_lagged(self.basis, x, lag, name)
+            check_lagged(self.basis, self.along_x.abscissa, x, np.array([lag]), name)
         slow = self.observations.readings[i].is_filtered
         own = self._shown(self._slow(i, x), i) if slow else pack(self.basis.design(x - lag, deriv))
         part = self._with_sensors(own, i, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ..inference.marginal import HyperparameterPosterior, at_estimate, integrate
 from ..inference.refined import carried, refined
 from .mixtures import Mixture, mixture
 from .parameters import quantile_of_parameter
+from .range_ends import RangeEnd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -139,6 +140,11 @@ class Integrated:
         """Names of hyperparameters that are not logarithms in theta: lags, correlations."""
         return ()
 
+    @property
+    def range_ends(self) -> Mapping[str, RangeEnd]:
+        """Scales, lags and response times of series that are estimated at an end of the range that is searched."""
+        return {}
+
     @cached_property
     def _at_many(self) -> tuple[HyperparameterPosterior, dict[str, FloatArray]]:
         """Many nodes, and values there as those of `_at_nodes`."""
@@ -148,9 +154,12 @@ class Integrated:
         return many, dict(zip(names, carried(posterior, many, values, is_log).T, strict=True))
 
     def _interval_of(self, name: str, alpha: float) -> list[float]:
-        """Interval of level 1 - alpha of a hyperparameter: quantiles of its posterior."""
-        tail, (posterior, values) = check_level(alpha) / 2, self._at_many
-        return [quantile_of_parameter(posterior, values[name], self._at_nodes[name][1], p) for p in (tail, 1 - tail)]
+        """Interval of level 1 - alpha of a hyperparameter: quantiles of its posterior, from an end of its range if it is there."""
+        level, (posterior, values) = check_level(alpha), self._at_many
+        end = self.range_ends.get(name)
+        tails = (level / 2, 1 - level / 2) if end is None else (1 - level if end.is_lower else level,)
+        ends = [quantile_of_parameter(posterior, values[name], self._at_nodes[name][1], p) for p in tails]
+        return ends if end is None else sorted([end.estimate, *ends])
 
     def _law(self, functionals: Any) -> Mixture | None:
         """Law of functionals with the parameters integrated out; None if there is nothing to integrate."""

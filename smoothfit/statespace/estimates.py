@@ -14,6 +14,7 @@ from ..inference.engine import Moments
 from ..markov.criteria import LIKELIHOODS
 from ..results.misfit import Misfit, Remedies, even_stretches, misfits_of
 from ..results.mixtures import critical_value, mixture
+from ..results.range_ends import RangeEnd
 from .checks import lacks_harmonics
 from .engine import StateSpaceEngine
 from .estimation import Optimum
@@ -91,6 +92,15 @@ class Estimated(Parameters):
     @property
     def _at_estimates(self) -> dict[str, float]:
         return {f"sigma.{name}": sd for name, sd, _ in self.noise_sds} | self.fitted.posterior.hyperparameters
+
+    @property
+    def range_ends(self) -> dict[str, RangeEnd]:
+        """Scales, lags and response times of series that are estimated at an end of the range that is searched."""
+        labels = [f"{kind}.{reading.name}" for reading in self.observations.readings for kind in reading.estimates]
+        found, engine = [label for label in labels if label in self.boundary], self.engine
+        places = [engine.names.index(label) for label in found]
+        is_lower = self.theta_hat[places] < (engine.lower[places] + engine.upper[places]) / 2
+        return {label: RangeEnd(low, self._at_estimates[label]) for label, low in zip(found, is_lower.tolist(), strict=True)}
 
     @property
     def _signed(self) -> Collection[str]:

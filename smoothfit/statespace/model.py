@@ -22,6 +22,7 @@ from ..markov.rows import Rows
 from ..observations import Observations, PointObservations
 from ..results.exact import warn_of_exact_series
 from ..results.misfit import warn_of_misfits
+from ..results.range_ends import warn_of_ends
 from .checks import HIGHEST_ORDER, check_derivatives, check_rounded, warn_of_seasons
 from .effects import Intervention, regressor_table
 from .estimation import Optimum
@@ -340,6 +341,7 @@ class SmoothingSpline:
             warn_of_seasons(self.specification.prior, self.observations)
         found = self._fit(check_method(method), given, free)
         warn_of_misfits(found.misfits)
+        warn_of_ends(found.range_ends, found.misfits)
         return found
 
     def _with_selection(self, method: str, free: Mapping[str, float | None]) -> SmoothingSplineResults:

@@ -86,7 +86,7 @@ def test_joining():
     [
         ((X, [1, 2]), {}, DataError, "y has 2 observations and X has 3 points"),
         ((X, [1, np.inf, 3]), {}, DataError, r"y\[1\] is inf"),
-        ((X, [np.nan] * 3), {}, DataError, "all 3 observations in y are missing"),
+        ((X, [np.nan] * 3), {}, DataError, "all 3 observations in y are missing .*leave"),
         (([[0, 1], [np.nan, 2], [3, 4]], [1, 2, 3]), {}, DataError, r"X\[1, 0\] is nan; every point"),
         ((X[None], [1]), {}, DataError, r"X has shape \(1, 3, 2\)"),
         ((np.empty((0, 2)), []), {}, DataError, "empty"),

@@ -46,7 +46,7 @@ def with_value(values, i, value):
         (lambda: sf.observe(X, Y + 1j), ["y is complex"]),
         (lambda: sf.observe(X, X > 3), ["y is boolean"]),
         (lambda: sf.observe([], []), ["empty"]),
-        (lambda: sf.observe(X, np.full(10, np.nan)), ["all 10 observations", "missing"]),
+        (lambda: sf.observe(X, np.full(10, np.nan)), ["all 10 observations", "missing", "leave the series out"]),
         (lambda: sf.observe(X, np.column_stack([Y, Y])), ["shape (10, 2)"]),
         (lambda: sf.observe(pd.to_datetime(["2024-01-01", None]), [1.0, 2.0]), ["x[1] is missing (NaT)"]),
         (lambda: sf.observe(np.array(["1500-01-01", "1800"], "M8[D]"), [1, 2]), ["x[0] = 1500-01-01", "1678"]),

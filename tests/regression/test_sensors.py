@@ -10,7 +10,7 @@ import pytest
 from scipy import interpolate, optimize, special, stats
 
 import smoothfit as sf
-from smoothfit.errors import DataError, IdentificationError, SpecificationError
+from smoothfit.errors import DataError, IdentificationError, MisfitWarning, SpecificationError
 from smoothfit.regression.criteria import RestrictedLikelihood
 from smoothfit.regression.sensors import SensorProfile
 
@@ -166,7 +166,8 @@ def test_searches_from_neighbours_find_what_searches_from_all_starts_do():
 
 
 def test_a_lag_at_the_end_of_the_domain_has_no_standard_error():
-    res = model(pair(lag="estimate", late=1.3), sf.BSplineBasis.uniform(-0.2, 6.2, 8)).fit(lam=LAM)
+    with pytest.warns(MisfitWarning, match="lag.b is estimated at the upper end .* wider knots"):
+        res = model(pair(lag="estimate", late=1.3), sf.BSplineBasis.uniform(-0.2, 6.2, 8)).fit(lam=LAM)
     last = res.observations.readings[1].x.min() + 0.2
     row = res.sensor_params.loc["lag.b"]
     assert row["estimate"] == pytest.approx(last, abs=0.01)
@@ -207,5 +208,50 @@ def test_scales_and_lags_that_cannot_be_are_named_with_the_way_out():
     with pytest.raises(SpecificationError, match="with errors= does not support"):
         sf.SplineRegression(obs, BASIS, errors={"b": sf.AR1()})
     res = model(pair(lag=(-0.9, 0.9), late=LAG)).fit(lam=LAM)
-    with pytest.raises(DataError, match=r"x\[1\] less the lag of 'b', .* outside the domain of the basis"):
+    with pytest.raises(
+        DataError, match=r"x\[1\] = -0.9 less the lag of 'b', .* outside the domain of the basis, -1 to 7; pass x from"
+    ):
         res.get_prediction([1.0, -0.9], name="b")
+
+
+def test_a_prediction_is_refused_at_once_if_some_lags_of_the_posterior_leave_the_domain():
+    t, rng = np.arange(20.0), np.random.default_rng(0)
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(t, "D")
+    a, b = np.sin(t / 4) + 0.3 * rng.standard_normal(20), np.sin((t - 1) / 4) + 0.3 * rng.standard_normal(20)
+    limits = tuple(pd.to_timedelta([-3, 3], "D"))
+    obs = sf.observe(days, a, sd=0.3, name="a", unit="D") + sf.observe(days, b, sd=0.3, name="b", lag=limits, unit="D")
+    res = sf.SplineRegression(obs, sf.BSplineBasis.uniform(-4, 24, 1)).fit()
+    lags = res.hyperparameters["lag.b"]
+    assert lags.min() < res.sensor_params.loc["lag.b", "estimate"] < lags.max()
+    late = pd.Timestamp("2024-01-25") + pd.to_timedelta(np.array([lags.min(), lags.mean()]), "D")
+    assert np.isfinite(res.get_prediction(late[:1] - pd.Timedelta("1s"), name="b").conf_int()).all()
+    with pytest.raises(DataError, match=r"x\[[01]\] = 2024-01-2.* 2023-12-28 to 2024-01-25; pass x from 20") as refused:
+        res.get_prediction(late, name="b")
+    start, end = pd.to_datetime(str(refused.value).split("pass x from ")[1].split(",")[0].split(" to "))
+    assert np.isfinite(res.get_prediction([start, end], name="b").conf_int()).all()
+    assert (late[0] - end) < pd.Timedelta("0.02D")
+    known = res.model.fit(cov_type="frequentist")  # nothing is integrated
+    assert np.isfinite(known.get_prediction(late[1:] - pd.Timedelta("0.2D"), name="b").conf_int()).all()
+
+
+def test_the_interval_of_a_scale_at_the_end_of_its_range_starts_there():
+    """One of the other sign; without a penalty and with known SDs its posterior is that of the sum of squares."""
+    x, rng = np.linspace(0, 6, 12), np.random.default_rng(1)
+    first, second = np.sin(x) + 0.1 * rng.standard_normal(12), -np.sin(x) + 0.5 * rng.standard_normal(12)
+    obs = sf.observe(x, first, sd=0.1, name="a") + sf.observe(x, second, sd=0.5, name="b", scale="estimate")
+    basis = sf.BSplineBasis.uniform(0, 6, 2)
+    with pytest.warns(MisfitWarning, match="scale.b is estimated at the lower end .* turn the sign of 'b'"):
+        res = sf.SplineRegression(obs, basis).fit()
+    row, middle = res.sensor_params.loc["scale.b"], np.log(np.std(second) / np.std(first))
+    logs, B = np.linspace(middle - 7, middle + 7, 3001), basis.design(x, sparse=False)
+
+    def squares(scale):
+        rows = np.vstack([B / 0.1, scale * B / 0.5])
+        y = np.concatenate([first / 0.1, second / 0.5])
+        return np.linalg.lstsq(rows, y)[1][0]
+
+    density = np.exp(-0.5 * (np.array([squares(s) for s in np.exp(logs)]) - squares(0.0)))
+    upper = np.exp(np.interp(0.95, np.cumsum(density) / density.sum(), logs))
+    assert res.boundary == ("scale.b",)
+    assert row["estimate"] == row["ci_lower"] == pytest.approx(np.exp(middle - 7), rel=1e-6)
+    assert np.log(row["ci_upper"]) == pytest.approx(np.log(upper), abs=0.02)
