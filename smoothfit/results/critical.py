@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .._validation import FloatArray, shown
 from ..errors import SpecificationError
@@ -18,15 +16,29 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_CELLS = 2000  # in which the band is searched for the value
-HALVINGS = 60
+MOST_STEPS = 120  # some ten suffice; halving alone takes 52
+WAYS = (-1.0, 1.0)  # below and above
 SLOPE = 1e-3  # of a cell: half the width of a difference
 
 
 def crossings(curve: Posterior, deriv: int, value: float, alpha: float) -> pd.DataFrame:
     """Where f^(deriv) = value; see `CurveResults.roots`."""
+    return _located(curve, deriv, value, alpha, *_zeros(curve, deriv, value))
+
+
+def extrema(curve: Posterior, deriv: int, alpha: float) -> pd.DataFrame:
+    """Extrema of f^(deriv); see `CurveResults.extrema`."""
+    x, slope = _zeros(curve, deriv + 1, 0.0)
+    frame = _located(curve, deriv + 1, 0.0, alpha, x, slope)
+    mean, variance = curve.moments(Points(x), deriv)
+    frame["kind"] = np.where(frame.pop("direction") < 0, "maximum", "minimum")
+    return frame.assign(value=mean, value_se=np.sqrt(variance))
+
+
+def _located(curve: Posterior, deriv: int, value: float, alpha: float, x: FloatArray, slope: FloatArray) -> pd.DataFrame:
+    """Table of crossings with standard errors and intervals, in the x of the observations."""
     import pandas as pd
 
-    x, slope = _zeros(curve, deriv, value)
     se = np.sqrt(curve.moments(Points(x), deriv)[1]) / np.abs(slope)
     lower, upper = _interval(curve, deriv, value, x, np.sign(slope), alpha)
     abscissa = curve.observations.abscissa
@@ -42,14 +54,6 @@ def crossings(curve: Posterior, deriv: int, value: float, alpha: float) -> pd.Da
     return pd.DataFrame(
         {"x": abscissa.shown(abscissa.restore(x)), "se": se, **limits, "direction": np.sign(slope).astype(np.int64)}
     )
-
-
-def extrema(curve: Posterior, deriv: int, alpha: float) -> pd.DataFrame:
-    """Extrema of f^(deriv); see `CurveResults.extrema`."""
-    frame = crossings(curve, deriv + 1, 0.0, alpha)
-    mean, variance = curve.moments(Points(_zeros(curve, deriv + 1, 0.0)[0]), deriv)
-    frame["kind"] = np.where(frame.pop("direction") < 0, "maximum", "minimum")
-    return frame.assign(value=mean, value_se=np.sqrt(variance))
 
 
 def _zeros(curve: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
@@ -79,10 +83,10 @@ def crossings_on_grid(curve: Posterior, deriv: int, value: float) -> tuple[Float
     start = np.flatnonzero(above[1:] != above[:-1])
     way = np.where(above[start + 1], 1.0, -1.0)
 
-    def is_before(x: FloatArray) -> npt.NDArray[np.bool_]:
-        return np.asarray((curve.moments(Points(x), deriv)[0] > value) == (way < 0))
+    def beyond(x: FloatArray) -> FloatArray:
+        return way * (curve.moments(Points(x), deriv)[0] - value)
 
-    x = _bisect(is_before, grid[start], grid[start + 1])
+    x = border(beyond, grid[start], grid[start + 1])
     if deriv < curve.highest_derivative:
         slope = curve.moments(Points(x), deriv + 1)[0]
     else:
@@ -104,49 +108,52 @@ def _interval(
         for width in (band.predicted_mean - limits[:, 0], limits[:, 1] - band.predicted_mean)
     ]
 
-    def is_beyond(at: FloatArray, way: float) -> npt.NDArray[np.bool_]:
-        """Whether the band lies above the value (way is 1) or below it (-1)."""
+    def beyond(at: FloatArray, *ways: Any) -> list[FloatArray]:
+        """How far the band lies above the value (way is 1) or below it (-1); not positive where it holds the value."""
         mean, variance = curve.moments(Points(at), deriv)
-        sd = np.sqrt(variance)
-        if way > 0:
-            return np.asarray(mean - np.interp(at, grid, ratios[0]) * sd > value)
-        return np.asarray(mean + np.interp(at, grid, ratios[1]) * sd < value)
+        sd, sides = np.sqrt(variance), [np.interp(at, grid, ratio) for ratio in ratios]
+        return [way * (mean - value) - np.where(way > 0, *sides) * sd for way in ways]
 
-    beyond_of = {way: is_beyond(grid, way) for way in (-1.0, 1.0)}
+    outer_of = dict(zip(WAYS, map(np.flatnonzero, np.array(beyond(grid, *WAYS)) > 0), strict=True))
     place = np.searchsorted(grid, x)  # of the first cell border at or beyond x
-    ends = []
-    for side in (-1, 1):  # below x the curve is at -direction, beyond it at +direction
-        limit = np.full(len(x), side * np.inf)
-        for way in (-1.0, 1.0):
-            mine = direction == way
-            beyond = beyond_of[way * side]
-            if side < 0:
-                last = np.maximum.accumulate(np.where(beyond, np.arange(len(grid)), -1))
-                outer = np.where(place[mine] > 0, last[np.maximum(place[mine] - 1, 0)], -1)
-                found = outer >= 0
-            else:
-                ahead = np.where(beyond, np.arange(len(grid)), len(grid))
-                following = np.append(np.minimum.accumulate(ahead[::-1])[::-1], len(grid))
-                outer = following[place[mine]]
-                found = outer < len(grid)
-            inner = outer[found] - side
-            start = np.where((grid[inner] - x[mine][found]) * side < 0, x[mine][found], grid[inner])
-            target: npt.NDArray[np.float64] = np.full(int(mine.sum()), side * np.inf)
-            is_inside = partial(_is_within, is_beyond, way * side)
-            target[found] = _bisect(is_inside, start, grid[outer[found]])
-            limit[mine] = target
-        ends.append(limit)
-    return ends[0], ends[1]
+    ends, sides = np.concatenate([np.full(len(x), -np.inf), np.full(len(x), np.inf)]), np.repeat([-1, 1], len(x))
+    ways, outer = sides * np.tile(direction, 2), np.full(2 * len(x), -1)  # below x the curve is at -direction
+    for way, borders in outer_of.items():
+        own = np.flatnonzero(ways == way)
+        rank = np.searchsorted(borders, place[own % max(len(x), 1)]) - (sides[own] < 0)
+        exists = (rank >= 0) & (rank < len(borders))
+        outer[own[exists]] = borders[rank[exists]]
+    found = np.flatnonzero(outer >= 0)
+    outer, sides, ways, own_x = outer[found], sides[found], ways[found], np.tile(x, 2)[found]
+    inner = grid[outer - sides]
+    ends[found] = border(lambda at: beyond(at, ways)[0], np.where((inner - own_x) * sides < 0, own_x, inner), grid[outer])
+    return ends[: len(x)], ends[len(x) :]
 
 
-def _is_within(is_beyond: Callable[[FloatArray, float], npt.NDArray[np.bool_]], way: float, x: FloatArray) -> npt.NDArray[np.bool_]:
-    return ~is_beyond(x, way)
+def border(beyond: Callable[[FloatArray], FloatArray], inside: FloatArray, outside: FloatArray) -> FloatArray:
+    """Borders between points where a function is not positive and points where it is, all at once; of these the latter.
 
-
-def _bisect(is_inside: Callable[[FloatArray], npt.NDArray[np.bool_]], inside: FloatArray, outside: FloatArray) -> FloatArray:
-    """Borders between points where a condition holds and points where it does not."""
-    for _ in range(HALVINGS if len(inside) else 0):
-        middle = inside + (outside - inside) / 2
-        holds = is_inside(middle)
-        inside, outside = np.where(holds, middle, inside), np.where(holds, outside, middle)
-    return outside
+    Brackets shrink by inverse quadratic interpolation where it is safe and by halves elsewhere (Chandrupatla, 1997,
+    Advances in Engineering Software 28).
+    """
+    if not len(inside):
+        return outside
+    a, b = outside, inside  # the newest point, and the one across the border
+    at_a, at_b = beyond(a), beyond(b)
+    c, at_c, t = b, at_b, np.full(len(a), 0.5)
+    rounding = np.spacing(np.maximum(np.abs(a), np.abs(b))) + np.abs(b - a) * np.finfo(float).eps
+    for _ in range(MOST_STEPS):
+        x = a + t * (b - a)
+        at_x = beyond(x)
+        same = (at_x > 0) == (at_a > 0)
+        c, at_c, b, at_b = np.where(same, a, b), np.where(same, at_a, at_b), np.where(same, b, a), np.where(same, at_b, at_a)
+        a, at_a = x, at_x
+        least = rounding / np.maximum(np.abs(b - a), rounding)
+        if (least > 0.5).all():
+            break
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            xi, phi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
+            inverse = at_a / (at_b - at_a) * at_c / (at_b - at_c) + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
+        is_safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(inverse)
+        t = np.clip(np.where(is_safe, inverse, 0.5), least, np.maximum(1 - least, least))
+    return np.where(at_a > 0, a, b)
