@@ -62,14 +62,14 @@ def test_simulations_and_bands_at_many_points_are_estimated_first(monkeypatch):
     y = np.exp(-x) + 0.01 * np.random.default_rng(0).standard_normal(40)
     res = sf.DerivativeRegression(y, x).fit("integral")
     spline = sf.SplineRegression(sf.observe(x, y), sf.BSplineBasis.uniform(0, 1, 5), sf.DerivativePenalty(2)).fit(lam=1e-4)
-    many = np.linspace(0, 1, 1000)
+    many = np.linspace(0, 1, 300)
     simulated, band = res.simulate(t=many), spline.get_prediction(many, simultaneous=True)
-    assert len(simulated) == len(band.predicted_mean) == 1000
+    assert len(simulated) == len(band.predicted_mean) == 300
     monkeypatch.setattr(_validation, "UNQUESTIONED", 0)
-    monkeypatch.setattr(_validation, "available_memory", lambda: 50_000.0)
-    with pytest.raises(errors.ResourceError, match=r"a simulation at 1000 times .* pass fewer t"):
+    monkeypatch.setattr(_validation, "available_memory", lambda: 15_000.0)
+    with pytest.raises(errors.ResourceError, match=r"a simulation at 300 times .* pass fewer t"):
         res.simulate(t=many)
-    with pytest.raises(errors.ResourceError, match=r"a simultaneous band at 1000 x .* pass fewer x"):
+    with pytest.raises(errors.ResourceError, match=r"a simultaneous band at 300 x .* pass fewer x"):
         spline.get_prediction(many, simultaneous=True)
 
 

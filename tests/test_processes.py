@@ -94,11 +94,15 @@ def children(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
 
 
-@pytest.mark.parametrize("rng", ["a", -1, 1.5, True, [1.5], object()])
-def test_seeds_are_checked_in_every_place(rng):
-    smooth = sf.SmoothingSpline(OBS).fit()
-    bound = sf.SplineRegression(OBS, BASIS).fit()
+@pytest.fixture(scope="module")
+def fits():
     dynamics = sf.DerivativeRegression(np.exp(-3 * X) + 0.02 * np.cos(91 * X), X).fit("integral")
+    return sf.SmoothingSpline(OBS).fit(), sf.SplineRegression(OBS, BASIS).fit(), dynamics
+
+
+@pytest.mark.parametrize("rng", ["a", -1, 1.5, True, [1.5], object()])
+def test_seeds_are_checked_in_every_place(rng, fits):
+    smooth, bound, dynamics = fits
     for call in (
         lambda: smooth.sample([0.5], rng=rng),
         lambda: bound.sample([0.5], rng=rng),

@@ -60,7 +60,7 @@ def test_missing_residuals_are_left_out():
 def test_rough_readings_do_not_hide_noise_within_the_equation(method):
     # measurement noise of SD 0.6 hides process noise of SD 0.2 from neighbouring residuals, but not from the standard errors.
     t, within, without = np.arange(2000) * H, [], []
-    for seed in range(6):
+    for seed in range(4):
         rng = np.random.default_rng(seed)
         u = held(rng, 2000, 10)
         for q, found in ((0.09, within), (0.0, without)):
@@ -145,7 +145,7 @@ def test_every_method_says_what_differences_would_be_off_by(noisy):
 def test_prediction_errors_of_the_right_model_are_white(method):
     """Residuals of the difference equation, of which "whittle" and "iv" are, failed a test at 5 % in every sample."""
     t, rejected = np.arange(150) * H, 0
-    for seed in range(12):
+    for seed in range(8):
         rng = np.random.default_rng(seed)
         u = held(rng, 150, 10)
         q = 0.0 if method == "output_error" else 0.09
@@ -153,7 +153,7 @@ def test_prediction_errors_of_the_right_model_are_white(method):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             rejected += sf.DerivativeRegression(y, t, u).fit(method).diagnostics["Ljung-Box p"] < 0.05
-    assert rejected <= 4  # more than that once in 6000
+    assert rejected <= 3  # more than that once in 2700
 
 
 def test_prediction_errors_are_those_of_the_filter_by_hand():
@@ -208,7 +208,7 @@ def test_the_way_out_of_a_direct_part_finds_the_time_constant():
 
 def test_inputs_that_act_later_are_not_said_to_act_at_once():
     t = np.arange(300) * H
-    for seed in range(20):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         u = held(rng, 300, 10) if seed % 2 else rng.standard_normal(300).cumsum()
         y = solution([-1.0, 2.0, 0.5], t, u, q=0.09 * (seed % 3 > 0), rng=rng)[:, 0] + 0.1 * rng.standard_normal(300)
@@ -236,10 +236,10 @@ def test_a_difference_is_compared_with_its_own_error():
 
 def test_methods_of_one_truth_are_seldom_said_to_differ():
     said, t = 0, np.arange(300) * H
-    for seed in range(15):
+    for seed in range(8):
         rng = np.random.default_rng(100 + seed)
         u = held(rng, 300, 10)
         y = solution([-1.0, 2.0, 0.5], t, u, q=0.09, rng=rng)[:, 0] + 0.1 * rng.standard_normal(300)
         methods = ["kalman", "integral", "weak", "fourier", "output_error"]
         said += "No estimate differs" not in sf.compare_methods(y, t=t, u=u, methods=methods).why
-    assert said <= 3
+    assert said <= 2  # more than that once in 170, if one comparison in 20 says so

@@ -27,8 +27,8 @@ WITH_LEVERAGES = {"arx", "difference", "integral", "weak", "fourier"}
 @pytest.mark.parametrize("method", OWN)
 @pytest.mark.filterwarnings("ignore::smoothfit.errors.BiasWarning")
 def test_each_method_has_the_kinds_that_make_sense(noisy, method):
-    t, u, y = noisy
-    model = sf.DerivativeRegression(y, t, u, groups=np.arange(400) // 50 if method not in ("profile", "fourier") else None)
+    t, u, y = (v[:200] for v in noisy)
+    model = sf.DerivativeRegression(y, t, u, groups=np.arange(200) // 25 if method not in ("profile", "fourier") else None)
     own = model.fit(method)
     assert own.cov_type == OWN[method]
     kinds = ["HAC"] if method == "iv" else ["robust", "HC0", "HC1", "HAC", *(["HC2", "HC3"] if method in WITH_LEVERAGES else [])]
@@ -119,13 +119,13 @@ def test_instruments_cover_under_process_noise():
 
     equation = Equation(1, ("y",), (0,), ("u",))
     t, inside = np.arange(400) * 0.05, []
-    for seed in range(50):
+    for seed in range(30):
         rng = np.random.default_rng(seed)
         u = np.repeat(rng.choice([-1.0, 1.0], 40), 10)
         y = response.simulate(equation, np.array([-1.0, 2.0, 0.5]), t, u[:, None], np.zeros(1), np.array([0.09]), rng)[:, 0]
         res = sf.DerivativeRegression(y + 0.1 * rng.standard_normal(400), t, u).fit("iv")
         inside.append(abs(res.params["y"] + 1) < 1.96 * res.bse["y"])
-    assert 0.85 <= np.mean(inside) <= 1  # three standard errors around .95
+    assert 0.83 <= np.mean(inside) <= 1  # three standard errors around .95
 
 
 def test_clusters_are_those_of_statsmodels():

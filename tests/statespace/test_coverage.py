@@ -75,7 +75,7 @@ CURVES = {
 @pytest.mark.parametrize("order", [2, 3])
 @pytest.mark.parametrize("kind", CURVES)
 def test_curves_and_slopes_of_25_observations_are_covered(kind, order):
-    x, samples = np.linspace(0, 1, 25), 40
+    x, samples = np.linspace(0, 1, 25), 25
     held, widest = np.zeros((samples, 2)), 0.0
     for seed in range(samples):
         rng = np.random.default_rng([7, seed])

@@ -204,7 +204,7 @@ def test_cubic_smoothing_spline_is_that_of_scipy(lam):
     assert res.lam == pytest.approx(lam, rel=1e-12)
 
 
-@pytest.mark.parametrize("exponent", [-490, -300, 160, 300, 490])
+@pytest.mark.parametrize("exponent", [-490, 160, 490])
 @pytest.mark.parametrize("known", [True, False])
 def test_power_of_two_change_of_the_unit_of_y_changes_no_bit(exponent, known):
     rng = np.random.default_rng(5)

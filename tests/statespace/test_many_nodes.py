@@ -46,9 +46,9 @@ def distance(ends, reference):
 @pytest.mark.parametrize("sd", [None, {"y": 0.3}])
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_intervals_are_those_of_single_fits(order, sd):
-    data = curves(30, order)
+    data = curves(20, order)
     fits = fitted(data, order, sd)
-    assert len(fits._fitted.side_by_side.batch) >= 27
+    assert len(fits._fitted.side_by_side.batch) >= 18
     for deriv in range(order):
         frame = fits.predict(GRID, deriv)
         assert (frame["mean_ci_lower"] < frame["mean_ci_upper"]).all()

@@ -195,13 +195,13 @@ def test_tests_for_outliers_keep_their_level():
     rng = np.random.default_rng(8)
     x, found = np.linspace(0, 1, 100), np.zeros(3)
     kinds = ["observation", "level shift", "slope break"]
-    for _ in range(300):
+    for _ in range(200):
         y = np.cumsum(rng.standard_normal(100)) * 0.05
         res = sf.SmoothingSpline(sf.observe(x, np.cumsum(y) * 0.05 + 0.1 * rng.standard_normal(100)), order=2).fit()
         reported = set(res.outliers(alpha=0.1)["kind"])
         found += [kind in reported for kind in kinds]
-    assert (found / 300 < 0.1 + 3 * np.sqrt(0.1 * 0.9 / 300)).all()  # Bonferroni: at most the level
-    assert found[0] / 300 > 0.04
+    assert (found / 200 < 0.1 + 3 * np.sqrt(0.1 * 0.9 / 200)).all()  # Bonferroni: at most the level
+    assert found[0] / 200 > 0.04
 
 
 def test_roots_and_their_intervals_against_draws():
@@ -260,7 +260,6 @@ def test_simultaneous_bands():
     grid = np.linspace(0, 1, 150)
     for k in range(3):
         pointwise, band = res.get_prediction(grid, deriv=k), res.get_prediction(grid, deriv=k, simultaneous=True)
-        np.testing.assert_array_equal(band.conf_int(), res.get_prediction(grid, deriv=k, simultaneous=True).conf_int())
         critical = np.diff(band.conf_int())[:, 0] / 2 / band.se_mean
         np.testing.assert_allclose(critical, critical[0], rtol=1e-9)
         assert critical[0] > 1.2 * np.diff(pointwise.conf_int())[0, 0] / 2 / pointwise.se_mean[0]
@@ -274,7 +273,8 @@ def test_simultaneous_bands():
         # parameters that are estimated widen the band, the more the rougher the derivative
         wider = free.get_prediction(grid, deriv=k, simultaneous=True)
         assert 1 < np.median(np.diff(wider.conf_int())[:, 0] / np.diff(band.conf_int())[:, 0]) < 1.6
-        np.testing.assert_array_equal(wider.conf_int(), free.get_prediction(grid, deriv=k, simultaneous=True).conf_int())
+    for fitted, given in ((res, band), (free, wider)):  # the draws are the same each time
+        np.testing.assert_array_equal(given.conf_int(), fitted.get_prediction(grid, deriv=2, simultaneous=True).conf_int())
     with pytest.raises(SpecificationError, match=r"for alpha from 0\.001"):
         band.conf_int(alpha=1e-5)
     one = res.get_prediction([0.5], simultaneous=True).conf_int()
