@@ -71,7 +71,7 @@ def test_losses_are_refitted():
     assert robust.bootstrap(AT, size=30, rng=1).bse == pytest.approx(squares.bootstrap(AT, size=200, rng=1).bse, rel=0.5)
     median = fit(lam=1e-4, loss="quantile")
     for kind in ("residual", "wild"):
-        draws = median.bootstrap(AT, size=120, kind=kind, rng=1)
+        draws = median.bootstrap(AT, size=60, kind=kind, rng=1)
         # wild draws have the size of the residuals beside a point, standard errors half that of all
         assert draws.bse.mean() == pytest.approx(median.get_prediction(AT).se_mean.mean(), rel=0.5)
     with pytest.raises(SpecificationError, match="random signs"):

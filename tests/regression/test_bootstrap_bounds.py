@@ -45,8 +45,8 @@ def test_held_points_vary_as_without_bounds(fits, draws):
 def test_changes_without_bounds(fits):
     free, bounded = fits
     se = free.get_prediction(AT).se_mean
-    # without the bias of the penalty frequentist SDs are below Bayesian ones
-    np.testing.assert_allclose(bounded.bootstrap(AT, size=200, rng=3).free_change.std(axis=0), se, rtol=0.3)
+    # without the bias of the penalty frequentist SDs are below Bayesian ones; that of 100 draws is known to 7 %
+    np.testing.assert_allclose(bounded.bootstrap(AT, size=100, rng=3).free_change.std(axis=0), se, rtol=0.3)
 
 
 def test_far_from_the_bound_nothing_changes(draws):

@@ -120,11 +120,11 @@ LOSSES = {
 
 @wrong
 @pytest.mark.filterwarnings("ignore:rounding moves the fit:smoothfit.errors.PrecisionWarning")  # at 1e8, by 1e-7 SDs
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("shape", "loss"),  # a quantile fit searches no mode, and that of a Huber fit is the best of those with a given mode
+    [(shape, loss) for shape in SHAPES for loss in LOSSES if shape != "unimodal" or loss == "reml"],
+)
 def test_a_constant_added_to_y_moves_the_curve_and_nothing_else(shape, loss):
-    if shape == "unimodal" and loss == "quantile":
-        pytest.skip("a quantile fit searches no mode")
     here = fit(BENT, SHAPES[shape](0.0), **LOSSES[loss])
     assert len(here.active_constraints)
     for level in (1e5, 1e8):
@@ -196,7 +196,7 @@ def test_slopes_of_a_monotone_curve_are_covered():
 def test_bands_of_outer_quantiles_cover_with_few_observations(level):
     covered, at = [], np.linspace(0.05, 0.95, 30)
     truth = np.sin(6 * at) + stats.norm.ppf(level) * (0.2 + 0.3 * at)
-    for seed in range(16):
+    for seed in range(10):
         rng = np.random.default_rng([21, seed])
         x = np.sort(rng.uniform(0, 1, 50))
         y = np.sin(6 * x) + (0.2 + 0.3 * x) * rng.standard_normal(50)

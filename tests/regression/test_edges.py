@@ -228,7 +228,7 @@ def test_correlated_errors_have_the_best_of_a_scan_over_their_timescale():
     assert res.llf >= max(scan) - 1e-8
 
 
-@pytest.mark.parametrize("seed", [3, 4, 5, 6])
+@pytest.mark.parametrize("seed", [3, 4])
 def test_a_known_sd_beside_an_unknown_one_leaves_an_infinite_weight_at_its_edge(seed):
     """Where f is linear along an axis; the search of variances lets weights pass the end of their range, into rounding."""
     rng = np.random.default_rng(seed)
