@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 10**6
 UNEVEN, MOST_UNEVEN = 1e-6, 1e-2  # of a step: what rounding makes of even ones, of x far from zero at most
+SHORTEST_MONTH = 28  # days: later ones are not in every month
 DAY, WEEK = np.timedelta64(1, "D"), np.timedelta64(7, "D")
 
 
@@ -33,9 +34,9 @@ class Forecasting(Estimated):
         Parameters
         ----------
         x : int, array_like, or data frame
-            A number of steps, if the x of the observations have a common step or are dates with a frequency that pandas finds,
-            such as months, or days or business days of which some are missing; or x after the last one. A data frame brings x and
-            the regressors, by name.
+            A number of steps, if the x of the observations have a common step or are dates with a frequency that pandas finds, such
+            as months, also if some of the months, days or business days are missing; or x after the last one. A data frame brings
+            x and the regressors, by name.
         name : str, optional
             Series that is forecast; by default the first, if possible one that observes f itself, without a bias.
         regressors : mapping from str to array_like, shape (n,), or data frame, optional
@@ -123,12 +124,21 @@ def ahead(observations: Observations, steps: Any) -> Any:
 
 
 def frequency(times: pd.DatetimeIndex) -> Any:
-    """What pandas infers of increasing dates, or days, or business days, of which some are missing; None if it is neither."""
+    """What pandas infers of increasing dates, or months, days or business days of which some are missing; None if it is neither."""
     import pandas as pd
 
     found = pd.DatetimeIndex(times, freq="infer").freq
-    gaps = np.diff(times.tz_localize(None).to_numpy())  # of the clock: a day may have 23 hours
-    if found is not None or gaps.min() != DAY or (gaps % DAY != 0 * DAY).any():
+    if found is not None:
         return found
-    is_business = (times.day_of_week < 5).all() and gaps.sum() >= WEEK
-    return pd.offsets.BDay() if is_business else pd.offsets.Day()
+    clock = times.tz_localize(None)  # a day may have 23 hours
+    gaps = np.diff(clock.to_numpy())
+    if gaps.min() == DAY and not (gaps % DAY != 0 * DAY).any():
+        is_business = (times.day_of_week < 5).all() and gaps.sum() >= WEEK
+        return pd.offsets.BDay() if is_business else pd.offsets.Day()
+    hour = clock - clock.normalize()
+    months = int(np.gcd.reduce(np.diff(12 * clock.year + clock.month)))
+    if (hour != hour[0]).any() or months == 0:
+        return None
+    if clock.is_month_end.all():
+        return pd.offsets.MonthEnd(months)
+    return pd.DateOffset(months=months) if (clock.day == clock.day[0]).all() and clock.day[0] <= SHORTEST_MONTH else None

@@ -70,6 +70,13 @@ def test_a_biased_series_has_its_noise_and_its_bias(correlated):
             pd.date_range("2024-03-25", periods=6, tz="Europe/Berlin").delete([1]),
             ["2024-03-31T00:00+01:00", "2024-04-01T00:00+02:00"],
         ),
+        (pd.date_range("2020-01-01", periods=24, freq="MS").delete([5, 6, 7]), ["2022-01-01", "2022-02-01"]),
+        (pd.date_range("2020-01-31", periods=8, freq="QE-JAN").delete([2]), ["2022-01-31", "2022-04-30"]),
+        (
+            pd.date_range("2024-01-15T12:00", periods=10, freq=pd.DateOffset(months=1), tz="Europe/Berlin").delete([3]),
+            ["2024-11-15T12:00+01:00", "2024-12-15T12:00+01:00"],
+        ),
+        (pd.date_range("2024-01-01", periods=10, freq="W").delete([3]), ["2024-03-17", "2024-03-24"]),
         (1.7e9 + 0.01 * np.arange(50), [1.7e9 + 0.5, 1.7e9 + 0.51]),
         (pd.timedelta_range("0h", periods=10, freq="6h"), ["60h", "66h"]),
         (np.arange(2000, 2020), [2020, 2021]),
@@ -102,6 +109,9 @@ def test_what_is_no_forecast_is_named(correlated):
     res = sf.SmoothingSpline(sf.observe(x, correlated, sd=0.3)).fit(lam=1.0)
     with pytest.raises(DataError, match="150 x of the observations have no common step; pass x itself"):
         res.forecast(3)
+    ends = sf.SmoothingSpline(sf.observe(pd.to_datetime(["2024-01-30", "2024-03-30", "2024-08-30"]), [1, 2, 2], sd=0.1), order=1)
+    with pytest.raises(DataError, match="3 x of the observations have no common step"):
+        ends.fit(lam=1.0).forecast(3)  # some months have no 30th
     with pytest.raises(DataError, match=r"x\[1\] is 4, and the last observation is at .*get_prediction\(\) is of any x"):
         res.forecast([10.0, 4.0])
     with pytest.raises(KeyError, match="no observations are named 'z'"):
