@@ -130,6 +130,7 @@ def readings_of(
         sd=noise.sd,
         weights=noise.weights,
         n_dropped=noise.n_dropped,
+        kept=frozen(noise.kept) if noise.n_dropped else None,
         unit=places.unit,
         zone=places.zone,
         upper=None if upper is None else frozen(upper[noise.kept].copy()),

@@ -98,6 +98,11 @@ class Observations(NamedReadings[Readings]):
         return np.concatenate([self.abscissa.to_numbers(x) for reading in self.readings for x in reading.limits])
 
     @property
+    def kept(self) -> npt.NDArray[np.bool_]:
+        """Which of the given observations are not missing, shape (n + missing,), series after series."""
+        return np.concatenate([np.ones(len(r), bool) if r.kept is None else r.kept for r in self.readings])
+
+    @property
     def x(self) -> FloatArray:
         """The x as numbers, of integrals the lower limits, shape (n,); see `abscissa`."""
         return np.concatenate([self.abscissa.to_numbers(reading.x) for reading in self.readings])

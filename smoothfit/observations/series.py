@@ -40,6 +40,8 @@ class Readings(NoisyReadings):
         Known relative precisions.
     n_dropped : int
         How many missing (NaN) observations were left out.
+    kept : ndarray of bool, shape (n + n_dropped,), or None
+        Which of the given observations they are, if some were missing.
     unit : str or None
         Time unit in which derivatives with respect to a datetime x are meant.
     zone : datetime.tzinfo, str, False or None
@@ -83,6 +85,7 @@ class Readings(NoisyReadings):
     sd: FloatArray | None
     weights: FloatArray | None
     n_dropped: int = 0
+    kept: npt.NDArray[np.bool_] | None = None
     unit: str | None = None
     zone: Zone = None
     upper: npt.NDArray[Any] | None = None
@@ -124,7 +127,7 @@ class Readings(NoisyReadings):
         fields = ("x", "y", "sd", "weights", "upper", "resolution")
         columns = {name: getattr(self, name) for name in fields}
         kept: dict[str, Any] = {name: None if own is None else frozen(own[index]) for name, own in columns.items()}
-        return replace(self, n_dropped=0, rows=None if self.rows is None else self.rows.take(index), **kept)
+        return replace(self, n_dropped=0, kept=None, rows=None if self.rows is None else self.rows.take(index), **kept)
 
     def merged(self, other: Readings) -> Readings:
         """Return the observations of both, which belong to one series.
@@ -145,7 +148,9 @@ class Readings(NoisyReadings):
         for what in ("noise_growth", "response_time"):
             if getattr(self, what) != getattr(other, what):
                 raise DataError(f"name {self.name!r} has different {what}= in its parts; give them one, or different names")
-        resolution = None
+        resolution, kept = None, None
+        if self.n_dropped or other.n_dropped:
+            kept = frozen(np.concatenate([np.ones(len(part), bool) if part.kept is None else part.kept for part in (self, other)]))
         if self.resolution is not None or other.resolution is not None:
             steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
             resolution = frozen(np.concatenate(steps))
@@ -156,6 +161,7 @@ class Readings(NoisyReadings):
             zone=other.zone if self.zone is None else self.zone,
             upper=None if self.upper is None or other.upper is None else frozen(join([self.upper, other.upper], self.name)),
             resolution=resolution,
+            kept=kept,
             **self._merged_noise(other),
         )
 

@@ -160,15 +160,18 @@ def checked_regressors(
     regressors: Mapping[str, Any], observations: Observations, taken: Sequence[str]
 ) -> tuple[dict[str, FloatArray], dict[str, float]]:
     """Columns in units of a power of two, so that they are within one, and these units; `taken` are names of other parameters."""
-    n = len(observations)
+    n, kept = len(observations), observations.kept
     columns, units = {}, {}
     for name, given in regressors.items():
         column, _ = to_floats(given, f"regressors[{name!r}]")
-        if len(column) != n:
-            dropped = sum(reading.n_dropped for reading in observations.readings)
-            hint = f" ({dropped} missing observations were left out: leave out their rows)" if dropped else ""
+        if len(column) not in (n, len(kept)):
+            dropped = len(kept) - n
+            hint = f" and {dropped} that are missing" if dropped else ""
             raise DataError(f"regressors[{name!r}] has {len(column)} entries for {n} observations{hint}; pass one for each of them")
+        if len(column) != n:
+            column = np.where(kept, column, 0.0)  # so that an error counts all entries
         check_finite(column, f"regressors[{name!r}]", "a regressor is known for every observation: leave the observation out")
+        column = column if len(column) == n else column[kept]
         size = float(np.abs(column).max())
         if size == 0:
             raise IdentificationError(f"regressors[{name!r}] is zero throughout; leave it out")

@@ -65,8 +65,8 @@ class SmoothingSpline:
         Another Markov prior in place of the integrated Wiener process of `order`, from ``smoothfit.priors``: see its module. Its
         hyperparameters that are None are estimated.
     regressors : mapping from str to array_like, shape (n,), optional
-        What the observations depend on linearly besides f: an entry for each observation, in the order of the observations, missing
-        ones left out.
+        What the observations depend on linearly besides f: an entry for each observation, in the order of the observations. Entries
+        of missing observations are ignored, and may be left out.
     interventions : sequence of Pulse, Level and Slope, optional
         Changes of f of unknown size at known x.
     noise : mapping from str to Prior, optional

@@ -112,4 +112,7 @@ def test_formula_with_regressors_is_the_model(missing):
     w = np.r_[frame["w"][good], np.zeros(frame["v"].notna().sum())]
     model = sf.SmoothingSpline(obs, order=3, regressors={"w": w}, interventions=[sf.Slope(2.0)])
     np.testing.assert_array_equal(res.params.to_numpy(), model.fit().params.to_numpy())
+    whole = np.where(np.r_[good, frame["v"].notna()], np.r_[frame["w"], np.zeros(n)], np.nan)  # missing observations included
+    given = sf.SmoothingSpline(obs, order=3, regressors={"w": whole}, interventions=[sf.Slope(2.0)])
+    np.testing.assert_array_equal(given.fit().params.to_numpy(), res.params.to_numpy())
     assert res.params["w"] == pytest.approx(0.5, abs=5 * res.bse["w"])

@@ -425,6 +425,7 @@ def test_what_cannot_be_names_the_alternative(make, options, words):
         (lambda o: {"prior": pri.Matern(2.5), "interventions": [sf.Level(99.0)]}, DataError, "outside the observations"),
         (lambda o: {"prior": pri.Matern(2.5), "interventions": [3]}, SpecificationError, "not an intervention"),
         (lambda o: {"prior": pri.Matern(2.5), "regressors": {"w": np.ones(3)}}, DataError, "3 entries for 12 observations"),
+        (lambda o: {"regressors": {"w": np.r_[np.ones(11), np.nan]}}, DataError, r"regressors\['w'\]\[11\] is nan"),
         (lambda o: {"order": 2, "regressors": {"w": np.ones(12)}}, IdentificationError, "coefficient of w"),
         (
             lambda o: {"prior": pri.Matern(2.5), "noise": {"z": pri.OrnsteinUhlenbeck()}},
