@@ -332,7 +332,9 @@ def _term(text: str, tree: ast.expr, name: str, time: str, order: int, columns: 
         if isinstance(node, ast.Name) and node.id not in FUNCTIONS and node.id != time and not node.id.startswith(MARK):
             if node.id in columns:
                 raise SpecificationError(
-                    f"{text} mixes the curve with the input {node.id!r}; terms are functions of {name} and {time} alone"
+                    f"{text} mixes the curve with the input {node.id!r}, and terms are functions of {name} and {time}; interpolate "
+                    f"the input: sf.DerivativeRegression({name}, {time}, terms={{{text!r}: lambda y, t: y[0] * np.interp(t, times, "
+                    f"{node.id})}})"
                 )
             raise SpecificationError(f"{text}: {node.id!r} is unknown; terms have {', '.join(sorted(FUNCTIONS))}")
     if highest >= order:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .._entry import entry_point
 from .._validation import FloatArray
-from ..errors import DataError
+from ..errors import DataError, SpecificationError
 from .influence import left_free
 from .kept import KEPT, KeptEstimates
 from .parameter_tests import ParameterTests
@@ -287,6 +287,11 @@ class Results(ParameterTests):
         remove_data : bool
             Whether to save only what `remove_data` leaves. These results do not change.
 
+        Raises
+        ------
+        SpecificationError
+            The model has a function without a name that a pickle can refer to, such as a lambda among `terms`.
+
         Examples
         --------
         >>> import tempfile, numpy as np, smoothfit as sf
@@ -301,7 +306,14 @@ class Results(ParameterTests):
         kept = copy(self)
         if remove_data:
             kept.remove_data()
-        Path(path).write_bytes(pickle.dumps(kept))
+        try:
+            pickled = pickle.dumps(kept)
+        except (pickle.PicklingError, AttributeError) as error:  # of a function by its name
+            raise SpecificationError(
+                f"these results have a function that cannot be saved ({error}); define it by def in a module, not within a "
+                "function or as a lambda, and fit again"
+            ) from error
+        Path(path).write_bytes(pickled)
 
     @classmethod
     def load(cls, path: Any) -> Self:
