@@ -271,6 +271,7 @@ class MarkovSteps:
         sources: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
         n_accumulators: int,
         n_fixed: int,
+        spread: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
     ) -> None: ...
 
 def markov_likelihood(

@@ -196,8 +196,9 @@ void bind_markov(nb::module_& module) {
         .def(nb::init<In<std::int32_t>, In<std::int64_t>, In<double>, In<double>, In<double>, In<double>, In<std::uint8_t>>(),
              "step"_a, "first"_a, "H"_a, "y"_a, "ratio"_a, "offset"_a, "group"_a);
     nb::class_<StateSteps>(module, "MarkovSteps")
-        .def(nb::init<In<std::int32_t>, In<double>, In<double>, In<std::int64_t>, In<std::int8_t>, In<double>, int, int>(),
-             "processes"_a, "constant"_a, "dt"_a, "class_dt"_a, "slots"_a, "sources"_a, "n_accumulators"_a, "n_fixed"_a);
+        .def(nb::init<In<std::int32_t>, In<double>, In<double>, In<std::int64_t>, In<std::int8_t>, In<double>, int, int, In<double>>(),
+             "processes"_a, "constant"_a, "dt"_a, "class_dt"_a, "slots"_a, "sources"_a, "n_accumulators"_a, "n_fixed"_a,
+             "spread"_a);
     module.def("markov_likelihood", &markov_likelihood, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,
                "is_still"_a);
     module.def("markov_scan", &markov_scan, "rows"_a, "steps"_a, "tables"_a, "parameters"_a, "B"_a, "variance"_a,

@@ -51,18 +51,18 @@ struct ReadRows {
     }
 };
 
-// What the state consists of and how long its steps are, checked once.
+// What the state consists of, how long its steps are, and whether its start is exactly diffuse, checked once.
 struct StateSteps {
     std::vector<Block> blocks;
-    In<double> dt, sources;
+    In<double> dt, sources, spread;
     In<std::int64_t> class_dt;
     In<std::int8_t> slots;
     int n_process = 0, n_accumulators, n_held, n_fixed;
 
     // Of each process kind, dim, place of the first hyperparameter (-1: none), whether the integral counts it in; and its constant.
     StateSteps(In<std::int32_t> processes, In<double> constant, In<double> dt_, In<std::int64_t> class_dt_, In<std::int8_t> slots_,
-               In<double> sources_, int n_accumulators_, int n_fixed_)
-        : dt(dt_), sources(sources_), class_dt(class_dt_), slots(slots_), n_accumulators(n_accumulators_), n_fixed(n_fixed_) {
+               In<double> sources_, int n_accumulators_, int n_fixed_, In<double> spread_)
+        : dt(dt_), sources(sources_), spread(spread_), class_dt(class_dt_), slots(slots_), n_accumulators(n_accumulators_), n_fixed(n_fixed_) {
         check(processes.ndim() == 2 && processes.shape(1) == 4, "processes is (K, 4)");
         check(constant.size() == processes.shape(0), "constant is (K,)");
         for (std::size_t b = 0; b < processes.shape(0); ++b) add(processes.data() + 4 * b, constant.data()[b]);
@@ -74,6 +74,7 @@ struct StateSteps {
         for (std::size_t i = 0; i < class_dt.size(); ++i)
             check(class_dt.data()[i] >= 0 && class_dt.data()[i] < static_cast<std::int64_t>(dt.size()), "class_dt is out of range");
         for (std::size_t i = 0; i < slots.size(); ++i) check(slots.data()[i] >= 0 && slots.data()[i] <= 2, "slots are 0, 1 or 2");
+        for (std::size_t k = 0; k < spread.size(); ++k) check(spread.data()[k] > 0, "spread is positive");
     }
 
     int m() const { return n_process + n_accumulators + n_held + n_fixed; }
@@ -119,6 +120,7 @@ struct Model {
         check(static_cast<std::size_t>(state.m()) == m, "H is (rows, M)");
         check(read.n() == 1 || read.highest_step < static_cast<std::int64_t>(state.class_dt.size()), "step is out of range");
         check(B.shape(0) == m && B.shape(1) <= m && B.shape(2) == width, "B is (M, K, 1 + N)");
+        check(state.spread.size() == B.shape(1), "spread is (K,)");
         check(variance.shape(axis + 1) == width, "variance is (groups, 1 + N)");
         check(read.n_rows() == 0 || read.highest_group < n_groups, "group is out of range");
         for (nb::handle table : given) tables.push_back(nb::cast<In<double>>(table));
@@ -135,7 +137,8 @@ struct Model {
                  static_cast<std::int64_t>(state.class_dt.size()),
                  state.dt.data(),      state.class_dt.data(),
                  state.slots.data(),   state.sources.data()};
-        values = {parameters.data(), B.data(), variance.data(), static_cast<int>(B.shape(1)), is_still};
+        values = {parameters.data(),    B.data(), variance.data(), state.spread.data(), static_cast<int>(B.shape(1)),
+                  static_cast<int>(n_groups), is_still};
     }
 
     // Goes over to the next candidate.

@@ -1,7 +1,7 @@
 // Exact Kalman filter of a linear Gaussian Markov process that is read through any rows.
 //
 //   x_i = T_c x_{i-1} + w_i,   Var w_i = Q_c,     c = step[i] the class of the step into node i,
-//   x_0 = B beta + w_0,        Var w_0 = P0,      beta entirely unknown (exactly diffuse),
+//   x_0 = B beta + w_0,        Var w_0 = P0,      beta entirely unknown (exactly diffuse), or of a wide variance,
 //   y_r = H_r x_i + e_r,       Var e_r = ratio[r] variance[group[r]] + offset[r],     first[i] <= r < first[i + 1].
 //
 // T may be singular (components that are forgotten or held), Q and P0 of any rank, and a noise variance zero (a constraint).
@@ -185,6 +185,12 @@ void count_flat(MarkovState<Real, M>& s, int given) {
     for (int j = 0; j < m; ++j) s.n_flat += value(s.flat[j]) > 0;
 }
 
+// Variance of a direction of the start.
+template <class Real>
+Real wide_variance(const MarkovValues& values, int direction) {
+    return values.spread[direction] * Width<Real>::load(values.variance + (values.n_groups - 1) * Width<Real>::value);
+}
+
 // Once in a filter: its loops are not unrolled.
 template <class Real, int M>
 void start_markov(const MarkovClasses<Real, M>& classes, const MarkovValues& values, int given, MarkovState<Real, M>& s) {
@@ -193,9 +199,12 @@ void start_markov(const MarkovClasses<Real, M>& classes, const MarkovValues& val
     Real P0[M][M] = {}, U[M][M], D[M] = {}, X[M][2 * M], w[2 * M], infinite[2 * M];
     classes.first(P0);
     factorize<Real, M>(P0, 0, m, U, D);
+    bool is_exact = false;
     for (int c = 0; c < 2 * m; ++c) {
-        w[c] = c < m ? D[c] : Real(0.0);
-        infinite[c] = Real(c >= m && c < m + values.n_diffuse ? 1.0 : 0.0);
+        const bool is_unknown = c >= m && c < m + values.n_diffuse, is_wide = is_unknown && std::isfinite(values.spread[c - m]);
+        w[c] = c < m ? D[c] : is_wide ? wide_variance<Real>(values, c - m) : Real(0.0);
+        infinite[c] = Real(is_unknown && !is_wide ? 1.0 : 0.0);
+        is_exact = is_exact || (is_unknown && !is_wide);
         for (int i = 0; i < m; ++i)
             X[i][c] = c < m                       ? (i <= c ? U[i][c] : Real(0.0))
                       : c - m < values.n_diffuse ? Width<Real>::load(values.B + (i * values.n_diffuse + c - m) * width)
@@ -203,7 +212,7 @@ void start_markov(const MarkovClasses<Real, M>& classes, const MarkovValues& val
     }
     for (int i = 0; i < m; ++i) s.mu[i] = Real(0.0);
     AllColumns columns{2 * m};
-    orthogonalize<Real, M, 2 * M, M>(X, m, m, columns, w, values.n_diffuse > 0 ? infinite : nullptr, s.U, s.D, s.flat);
+    orthogonalize<Real, M, 2 * M, M>(X, m, m, columns, w, is_exact ? infinite : nullptr, s.U, s.D, s.flat);
     count_flat<Real, M>(s, m);
 }
 
@@ -429,6 +438,16 @@ private:
     std::int64_t wait_ = 0, tried_ = 0;
 };
 
+// Takes out of the sums what they have of the directions of the start that are wide: of exactly diffuse ones that is their limit.
+template <class Real, int M>
+void leave_out_wide(const MarkovValues& values, MarkovSums<Real, M>& sums) {
+    for (int k = 0; k < values.n_diffuse; ++k) {
+        if (!std::isfinite(values.spread[k])) continue;
+        sums.log_det = sums.log_det - log_of(wide_variance<Real>(values, k));
+        --sums.n_used;
+    }
+}
+
 // Runs the filter; `sink(i, state)` sees each filtered state, and `before(state)` and `after(r, reading)` each observation. Innovations over their standard deviations go to `innovations`
 // (rows), if that is not null; those that shocks of infinite variance took up are left as they are.
 template <class Real, int M, class Sink>
@@ -472,6 +491,7 @@ SMOOTHFIT_NOINLINE Status run_markov(const MarkovRows& rows, MarkovClasses<Real,
     state.factor();
     sums.unknown = unknown_of<Real, M>(s, m);
     sums.log_det = determinant.log();
+    leave_out_wide(values, sums);
     return {};
 }
 

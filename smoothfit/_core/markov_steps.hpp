@@ -31,7 +31,8 @@ struct MarkovValues {
     const double* parameters;  // (hyperparameters, 1 + N)
     const double* B;           // (m, n_diffuse, 1 + N), n_diffuse <= m
     const double* variance;    // (groups, 1 + N)
-    int n_diffuse;
+    const double* spread;      // (n_diffuse): infinite, or variances of the directions B as multiples of the last of `variance`
+    int n_diffuse, n_groups;
     bool is_still;  // whether Q and P0 are zero
 };
 

@@ -22,7 +22,8 @@ from ..errors import IdentificationError, NumericalError
 from ..markov.compiler import compiled
 from ..markov.functionals import VALUE, Functionals
 from ..markov.priors import Jump, Matern
-from ..markov.program import Processes, Program, Sums
+from ..markov.processes import Processes
+from ..markov.program import Program, Sums
 from ..observations.abscissa import Points
 from .dense import check_dense, terms_at
 from .kernels import Kernel

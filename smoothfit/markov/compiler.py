@@ -24,7 +24,8 @@ from ..errors import SpecificationError
 from ..observations.abscissa import Points
 from .functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from .process import Prior
-from .program import Processes, Program
+from .processes import Processes
+from .program import Program
 from .slots import FRESH, OPEN, Intervals, planned
 
 MOST_STATES = 60  # of the kernel

@@ -53,10 +53,14 @@ class Start(NamedTuple):
         Directions in which nothing is known.
     covariance : ndarray, shape (dim, dim)
         Of what is known.
+    spread : ndarray, shape (k,), or None
+        Infinite, or of directions with a variance so large that they might as well be diffuse, multiples of one variance; None if
+        all are diffuse.
     """
 
     diffuse: AnyArray
     covariance: AnyArray
+    spread: FloatArray | None = None
 
 
 class Prior(ABC):
@@ -443,7 +447,8 @@ def start_together(starts: Sequence[Start]) -> Start:
         rows, columns = s.diffuse.shape
         diffuse[row : row + rows, column : column + columns] = s.diffuse
         row, column = row + rows, column + columns
-    return Start(diffuse, block_diagonal([s.covariance for s in starts]))
+    spread = [np.full(s.diffuse.shape[1], np.inf) if s.spread is None else s.spread for s in starts]
+    return Start(diffuse, block_diagonal([s.covariance for s in starts]), np.concatenate(spread))
 
 
 def sum_of(terms: Sequence[Prior]) -> Prior:

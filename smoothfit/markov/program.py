@@ -14,49 +14,14 @@ import numpy.typing as npt
 from .._core import _kernels
 from .._validation import FloatArray, IntArray
 from ..errors import IdentificationError, NumericalError
-from .blocks import KINDS, SCALED, TABLE, Block, blocks_of, table
+from .blocks import SCALED, TABLE, Block, table
 from .equation import AnyArray
 from .functionals import Functionals
-from .process import AMPLITUDE, INTENSITY, RESPONSE, Prior, Start, split_values, start_together
+from .process import AMPLITUDE, INTENSITY
+from .processes import Processes
+from .wide import LEFT, WIDE, Typical
 
 DIRECTIONS = 2  # that the kernel takes at once
-
-
-@dataclass(frozen=True, eq=False)
-class Processes:
-    """The prior and other processes side by side, x measured in `x_unit`; `labels` name the first of them, "" by themselves."""
-
-    terms: tuple[Prior, ...]
-    x_unit: float
-    labels: tuple[str, ...] = ()
-
-    @cached_property
-    def dim(self) -> int:
-        """Components of all states."""
-        return sum(term.dim for term in self.terms)
-
-    @cached_property
-    def blocks(self) -> tuple[Block, ...]:
-        """What the kernels get of them."""
-        return blocks_of(self.terms, self.x_unit)
-
-    @cached_property
-    def constant_start(self) -> FloatArray | None:
-        """The unknown directions of the first state (dim, k), if they are certainly the same at all hyperparameters."""
-        if not all(type(part) in KINDS for term in self.terms for part in term.components):
-            return None
-        return np.asarray(self.start(self.ones).diffuse)
-
-    @cached_property
-    def ones(self) -> FloatArray:
-        """Hyperparameters that do not matter: one each, and instruments that respond at once."""
-        return np.array([0.0 if p.kind == RESPONSE else 1.0 for term in self.terms for p in term.hyperparameters])
-
-    def start(self, values: AnyArray) -> Start:
-        """Law of the first state."""
-        return start_together(
-            [term.start(v, self.x_unit) for term, v in zip(self.terms, split_values(self.terms, values), strict=True)]
-        )
 
 
 class Sums(NamedTuple):
@@ -142,6 +107,7 @@ class Program:
     closed: bool = False  # whether the prior's state is to be the same at both ends
     unknown: int | None = None  # how many diffuse directions of the start are unknown: all, unless given
     without_effects: bool = False  # whether coefficients are zero
+    wide: float = WIDE  # variance of directions of the start that are wide instead of diffuse, see `wide`
 
     @property
     def n_effects(self) -> int:
@@ -170,6 +136,7 @@ class Program:
             np.ascontiguousarray(self.sources),
             self.n_accumulators,
             self.n_totals + self.n_effects,
+            self._spread,
         )
 
     def _unknown(self, values: FloatArray) -> FloatArray:
@@ -183,6 +150,22 @@ class Program:
         B[:D, :k] = diffuse
         B[first : first + constants, k:] = np.eye(constants)
         return B
+
+    @cached_property
+    def _spread(self) -> FloatArray:
+        """Of each of these directions, as of `Start`."""
+        constants = self.n_totals + (0 if self.without_effects else self.n_effects)
+        return np.append(self.processes.spread[: self.unknown], np.full(constants, np.inf))
+
+    @cached_property
+    def n_wide(self) -> int:
+        """Directions of the start that are wide instead of diffuse."""
+        return int(np.isfinite(self._spread).sum())
+
+    @cached_property
+    def _typical(self) -> Typical:
+        own = (self.order >= 0) & ~np.isnan(self.y)
+        return Typical.of(self.y[own], self.group[own], self.ratio[own])
 
     @cached_property
     def _constant_unknown(self) -> FloatArray | None:
@@ -233,6 +216,9 @@ class Program:
         parameters[..., list(free), range(1, 1 + len(free))] = values[..., list(free)]
         if slopes is not None:
             noise[..., 1 : 1 + count] = np.swapaxes(slopes, -1, -2)
+        if self.n_wide:
+            size = self._typical.size(noise, None if is_still else self.processes, values, list(free))
+            noise = np.concatenate([noise, self.wide * size[..., None, :]], axis=-2)
         B = self._start_of_width.get(width)
         if not self._takes_many:
             values = values.reshape(-1, values.shape[-1])[0]
@@ -379,7 +365,9 @@ class Program:
 
     def innovations(self, values: FloatArray, variance: FloatArray) -> FloatArray:
         """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them."""
-        return self._in_order(self._run(_kernels.markov_innovations, self._arguments(values, variance)))
+        found = self._run(_kernels.markov_innovations, self._arguments(values, variance))
+        found[np.flatnonzero(~np.isnan(found))[: self.n_wide]] = np.nan
+        return self._in_order(found)
 
     def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
         """Draws (n, L) of the functionals less their means, from normal numbers (n_nodes, 2 M, L)."""
@@ -461,7 +449,16 @@ class Program:
             return self._constant.adjoint(values, variance)
         score, information, errors, flat = self._run(_kernels.markov_adjoint, self._arguments(values, variance))
         is_start = flat > 0
+        is_start[np.flatnonzero(~is_start & ~np.isnan(self.y))[: self.n_wide]] = True
         return Adjoint(score, information, self._in_order(errors), self._in_order(is_start), self.node_of_row[is_start])
+
+    def is_wide_enough(self, variance: FloatArray) -> bool:
+        """Whether the observations determine wide directions of the start so well that they might as well be diffuse."""
+        if not self.n_wide:
+            return True
+        wider = (replace(self, wide=factor * self.wide) for factor in (1, 4))
+        here, there = (program.sums(self.processes.ones, variance, is_still=True).log_det[0] for program in wider)
+        return bool(abs(there - here) < LEFT)
 
     def is_identified_without(self, i: int, values: FloatArray, variance: FloatArray) -> bool:
         """Whether the functionals other than i determine the state."""

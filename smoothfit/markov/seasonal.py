@@ -61,6 +61,9 @@ class Seasonal(Prior):
     them: the harmonic then has one unknown constant instead of two, as in statsmodels, and its sine is zero at the first x.
     Between the steps of the grid that is an assumption. Off a grid both are identified.
 
+    The first observations may lie so close together, as days of a year, that a filter with a diffuse start loses its digits. The
+    amplitudes then start with an SD of about 1e4 times the size of the observations instead, which changes log-likelihoods by 1e-8.
+
     ``Seasonal(period, smooth=False)`` is ``freq_seasonal`` of statsmodels' UnobservedComponents and
     ``sea.type="trigonometric"`` of KFAS, on any x. `DummySeasonal` is the season of StructTS.
 
@@ -77,6 +80,7 @@ class Seasonal(Prior):
     smooth: bool = True
     separate: bool = False
     identified: tuple[tuple[int, float, float], ...] = field(default=(), repr=False, compare=False, kw_only=True)
+    spread: tuple[float, ...] = field(default=(), repr=False, compare=False, kw_only=True)
     label: ClassVar[str] = "seasonal"
 
     def __post_init__(self) -> None:
@@ -154,7 +158,10 @@ class Seasonal(Prior):
         return pairs.ravel()
 
     def start(self, values: AnyArray | None = None, x_unit: float = 1.0) -> Start:
-        """Diffuse, except for harmonics of which observations identify one direction: `identified` has (harmonic, cosine, sine)."""
+        """Diffuse, except for harmonics of which observations identify one direction: `identified` has (harmonic, cosine, sine).
+
+        Or wide, with the `spread` of each harmonic.
+        """
         scale = np.column_stack([np.ones(self.count), self._units(x_unit)]).ravel()
         diffuse, dropped = np.diag(scale), []
         for k, cosine, sine in self.identified:
@@ -163,7 +170,8 @@ class Seasonal(Prior):
             diffuse[second, first] = sine * scale[second]
             dropped.append(second)
         left = np.delete(diffuse, dropped, axis=1)
-        return Start(left, np.zeros((self.dim, self.dim)))
+        spread = np.delete(np.repeat(self.spread, 2), dropped) if self.spread else None
+        return Start(left, np.zeros((self.dim, self.dim)), spread)
 
     def identified_by(
         self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float
@@ -187,7 +195,9 @@ class Seasonal(Prior):
             rounding = ON_GRID * EPS * (1 + w * np.abs(end).max())
             for part in (slice(FEW), slice(None)):
                 pair = rows[part, 2 * place : 2 * place + 2] * [1, unit]
-                _, sizes, axes = np.linalg.svd(_waves(w, start[part], end[part], kind[part], pair), full_matrices=False)
+                _, sizes, axes = np.linalg.svd(
+                    _of_size_one(_waves(w, start[part], end[part], kind[part], pair)), full_matrices=False
+                )
                 if len(sizes) < 2 or sizes[1] > rounding * np.sqrt(2 * len(end)):  # whatever the others are
                     break
             else:
@@ -195,6 +205,27 @@ class Seasonal(Prior):
                     cosine, sine = np.where(np.abs(axes[0]) > rounding, axes[0], 0.0)
                     identified.append((k, float(cosine), float(sine)))
         return replace(self, identified=tuple(identified))
+
+    def design(
+        self, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], rows: FloatArray, x_unit: float
+    ) -> list[FloatArray]:
+        """Return what functionals, as of `identified_by`, have of the unknown constants: of each harmonic (n, 1 or 2).
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> prior, x = sf.priors.Seasonal(12, harmonics=1), np.array([0.0, 3.0, 6.0])
+        >>> prior.design(x, x, np.zeros(3, dtype=np.int8), np.tile(prior.readout(0), (3, 1)), 1.0)[0].round(9)
+        array([[ 1.,  0.],
+               [ 0.,  1.],
+               [-1.,  0.]])
+        """
+        found, single = [], {k: np.array([[cosine], [sine]]) for k, cosine, sine in self.identified}
+        for place, (k, w, unit) in enumerate(zip(self.order, self.frequencies(x_unit), self._units(x_unit), strict=True)):
+            waves = _waves(w, start, end, kind, rows[:, 2 * place : 2 * place + 2] * [1, unit])
+            waves /= np.where(kind == 1, w, 1.0)[:, None]
+            found.append(waves @ single[k] if k in single else waves)
+        return found
 
     def naming(self, parts: Sequence[int]) -> str:
         """Harmonics to which components of the state belong, in words."""
@@ -222,7 +253,7 @@ class Seasonal(Prior):
 
 
 def _waves(w: float, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.int8], pair: FloatArray) -> FloatArray:
-    """What functionals have of the cosine and the sine of a harmonic, or of their integrals, the larger of them one: (n, 2)."""
+    """What functionals have of the cosine and the sine of a harmonic, or of their integrals: (n, 2)."""
     h, slope = pair.T
 
     def wave(x: FloatArray) -> FloatArray:
@@ -233,6 +264,11 @@ def _waves(w: float, start: FloatArray, end: FloatArray, kind: npt.NDArray[np.in
     if kind.any():
         integral = np.column_stack([np.sin(w * end) - np.sin(w * start), np.cos(w * start) - np.cos(w * end)])
         design = np.where((kind == 1)[:, None], integral, design - (kind == 2)[:, None] * wave(start))
+    return design
+
+
+def _of_size_one(design: FloatArray) -> FloatArray:
+    """Rows of which the largest entry is one."""
     size = np.abs(design).max(axis=1, keepdims=True)
     return np.asarray(design / (size + (size == 0)))
 

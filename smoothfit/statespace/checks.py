@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from .._entry import warn
 from .._validation import FloatArray, check_finite, check_order, described, shown, to_floats
 from ..errors import DataError, IdentificationError, RoughnessWarning, SamplingWarning, SpecificationError
 from ..markov.criteria import LIKELIHOODS
-from ..markov.functionals import Functionals
+from ..markov.functionals import INTEGRAL, VALUE, Functionals
 from ..markov.priors import IntegratedWiener, OrnsteinUhlenbeck, Seasonal
 from ..markov.process import Prior
+from ..markov.wide import is_hardly_determined
 from ..observations import Observations, derivative_label
 from ..observations.abscissa import Points
 from .effects import Intervention, Pulse
@@ -21,6 +23,7 @@ from .periodic import Phases, distances
 from .terms import Terms
 
 HIGHEST_ORDER = 4  # of an integrated Wiener process
+FIRST = 1000  # observations that are looked at for what determines the start of seasons
 
 
 def checked_prior(prior: Any) -> Prior:
@@ -80,7 +83,29 @@ def with_identified_seasons(prior: Prior, observed: Callable[[], Functionals], p
         rows = read.process[:, at : at + component.dim]
         at += component.dim
         found.append(component.identified_by(start, end, read.kind, rows, x_unit) if isinstance(component, Seasonal) else component)
-    return prior.with_components(found)
+    return _with_wide_starts(prior.with_components(found), read, start, end, x_unit)
+
+
+def with_diffuse_seasons(prior: Prior) -> Prior:
+    """The prior with seasons whose start is exactly diffuse."""
+    return prior.with_components([replace(one, spread=()) if isinstance(one, Seasonal) else one for one in prior.components])
+
+
+def _with_wide_starts(prior: Prior, read: Functionals, start: FloatArray, end: FloatArray, x_unit: float) -> Prior:
+    """The prior with seasons of a wide start, if a diffuse one would lose digits as the first observations hardly determine it."""
+    order, seen = np.argsort(end, kind="stable")[:FIRST], np.arange(len(end))[:: 1 + len(end) // FIRST]
+    designs, at, found = [np.where(read.kind == INTEGRAL, end - start, read.kind == VALUE)[order, None]], 0, []
+    for component in prior.components:
+        rows = read.process[:, at : at + component.dim]
+        at += component.dim
+        if isinstance(component, Seasonal):
+            slow = (read.kind == VALUE) & ~rows.any(axis=1)  # of instruments that respond slowly
+            rows = np.where(slow[:, None], component.readout(0, x_unit), rows)
+            mine, some = (component.design(start[i], end[i], read.kind[i], rows[i], x_unit) for i in (order, seen))
+            designs += mine
+            component = replace(component, spread=tuple(1 / (float(np.square(waves).max()) or 1.0) for waves in some))
+        found.append(component)
+    return prior.with_components(found) if is_hardly_determined(np.hstack(designs)) else prior
 
 
 def lacks_harmonics(prior: Prior, observations: Observations) -> bool:

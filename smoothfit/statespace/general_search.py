@@ -36,9 +36,9 @@ HOPELESS = 3.0  # times what the descent from the best start brought: more than 
 RARE, N_RARE = 5.0, 4  # below the smallest start, and how many, where an intensity is tried that is zero by some observations
 NEAR, NOISY = 1e-9, 1e-4  # in a logarithm, and an SD of the log-likelihood that hides a minimum
 REMEDY = "give more hyperparameters in the prior, or an SD"
-CLOSE_TOGETHER = (
-    "the first observations, as many as the start of the prior has unknown components, lie so close together that they hardly "
-    "determine these: of a season use fewer harmonics, or fit means over longer steps of x"
+UNDETERMINED = (
+    "the observations hardly determine what is unknown at the start: of a season use fewer harmonics, or observations of more of "
+    "its period, and leave out a regressor that repeats with it"
 )
 
 
@@ -261,7 +261,7 @@ class GeneralCriterion:
         except ConvergenceError as error:
             noise, what, remedy = self._rounding(), str(error).rsplit(";", 1)[0], REMEDY
             if noise > NOISY:
-                what, remedy = f"rounding makes the log-likelihood uncertain by {noise:.1g}", CLOSE_TOGETHER
+                what, remedy = f"rounding makes the log-likelihood uncertain by {noise:.1g}", UNDETERMINED
             raise ConvergenceError(f"{what}; {remedy}", error.value) from None
         self._warn_of_rivals(paths, best)
         return best

@@ -43,6 +43,7 @@ from .checks import (
     checked_noise,
     checked_prior,
     checked_regressors,
+    with_diffuse_seasons,
     with_harmonics,
     with_identified_seasons,
 )
@@ -249,6 +250,10 @@ class Specification(Terms):
     def _check_identified(self) -> None:
         """Raise if observations leave part of the state undetermined whatever the hyperparameters."""
         values = np.array([1.0 if v is None else v for v in self.scaled_hyperparameters()])
+        if not self.program.is_wide_enough(np.ones(len(self.unknown) + 1)):
+            self.prior = with_diffuse_seasons(self.prior)
+            self.processes = self._processes()
+            del self.program
         self.program.sums(values, np.ones(len(self.unknown) + 1))
         check_count(self.nobs, self.n_diffuse, len(self.parameters), REMEDY)
 

@@ -26,7 +26,8 @@ from ..markov.equation import AnyArray
 from ..markov.functionals import VALUE, Functionals
 from ..markov.joint import independent
 from ..markov.process import Start
-from ..markov.program import Processes, Program
+from ..markov.processes import Processes
+from ..markov.program import Program
 from ..observations import Observations
 from ..observations.abscissa import Points
 from .effects import named_columns

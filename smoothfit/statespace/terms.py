@@ -12,7 +12,7 @@ from .._validation import FloatArray
 from ..errors import SpecificationError
 from ..markov.joint import Correlated, Joint
 from ..markov.process import Hyperparameter, Prior
-from ..markov.program import Processes
+from ..markov.processes import Processes
 from ..markov.rows import Scale
 from ..observations import Observations, Readings
 from ..observations.abscissa import Points

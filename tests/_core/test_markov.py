@@ -59,6 +59,7 @@ def run(kernel, *more, step, first, H, y, ratio, group, T, Q, P0, B, variance):
         np.zeros((0, m)),
         0,
         0,
+        np.full(B.shape[1], np.inf),
     )
     return kernel(rows, steps, (T, Q, P0), np.zeros((0, variance.shape[-1])), B, variance, False, *more)
 

@@ -53,6 +53,7 @@ def by_kernel(prior, values, dt, integral, free=()):
         np.zeros((0, prior.dim)),
         int(integral),
         0,
+        np.zeros(0),
     )
     width = 3 if free else 1
     parameters = np.zeros((len(values), width))

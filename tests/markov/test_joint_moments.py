@@ -6,7 +6,7 @@ import pytest
 from smoothfit.markov.compiler import compiled
 from smoothfit.markov.functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from smoothfit.markov.priors import IntegratedWiener, Matern
-from smoothfit.markov.program import Processes
+from smoothfit.markov.processes import Processes
 from smoothfit.observations.abscissa import Points
 
 

@@ -11,7 +11,7 @@ from statsmodels.datasets import nile
 from statsmodels.tsa.api import UnobservedComponents
 
 import smoothfit as sf
-from smoothfit.errors import ConvergenceError, IdentificationError, MisfitWarning, SamplingWarning, SpecificationError
+from smoothfit.errors import IdentificationError, MisfitWarning, SamplingWarning, SpecificationError
 from smoothfit.markov import priors as pri
 from smoothfit.markov.compiler import even_steps
 from smoothfit.statespace.general_search import GeneralCriterion
@@ -208,20 +208,6 @@ def test_the_diffuse_likelihood_of_harmonics_that_turn_by_half_a_cycle():
         prior = pri.LocalLinearTrend(q_level=0, q_slope=0.01 / unit**3) + pri.Seasonal(12 * unit, 4, q=0.02 / unit, smooth=False)
         found.append(sf.SmoothingSpline(sf.observe(unit * np.arange(96.0), y, sd=1.0), prior=prior).fit().llf_diffuse)
     assert found[0] - found[1] == pytest.approx(np.log(2), abs=1e-9)
-
-
-@pytest.mark.parametrize(("step", "is_noisy"), [(1.0, True), (14.0, False)])
-def test_rounding_of_a_start_that_hardly_determines_the_season_is_named(step, is_noisy):
-    """Six harmonics of a year: the first 13 days barely determine the 13 unknown components, 13 fortnights do."""
-    x, rng = step * np.arange(400.0), np.random.default_rng(0)
-    y = np.sin(2 * np.pi * x / 365.25) + 0.07 * rng.standard_normal(400)
-    model = sf.SmoothingSpline(sf.observe(x, y), prior=pri.IntegratedWiener(1) + pri.Seasonal(365.25, 6))
-    if is_noisy:
-        wanted = "rounding makes the log-likelihood uncertain by .*fewer harmonics, or fit means over longer steps"
-        with pytest.raises(ConvergenceError, match=wanted):
-            model.fit()
-    else:
-        assert model.fit().llf > 0
 
 
 def test_dummy_seasons_need_their_grid(gas):
