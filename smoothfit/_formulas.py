@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from typing import Any
 
 from ._validation import shown
 from .errors import SpecificationError
+
+
+def refuse_stated(options: Mapping[str, Any], places: Mapping[str, str]) -> None:
+    """Raise if an option is given that the formula states; `places` are by option where it does."""
+    for name in options:
+        if name in places:
+            raise SpecificationError(f"{name}= is given beside a formula, which states it: {places[name]}; leave {name}= out")
 
 
 def sides(formula: Any, form: str) -> tuple[str, str]:

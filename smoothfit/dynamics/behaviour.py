@@ -423,7 +423,9 @@ class Behaviour(Estimates):
 
         equation, step = self.model.equation, self.model.sample.step
         if step is None or equation.n_outputs > 1 or equation.terms:
-            raise SpecificationError("the difference equation is of one linear output at regular times")
+            raise SpecificationError(
+                "the difference equation is of one linear output at regular times; params are in continuous time"
+            )
         relation = Relation(equation, step)
         J = relation.jacobian(self.fitted.theta)
         names = [f"{equation.outputs[0]}.L{lag}" for lag in range(1, equation.order + 1)]

@@ -31,6 +31,14 @@ FUNCTIONS = {name: getattr(np, name) for name in NUMPY.split()}
 FUNCTIONS["I"] = lambda x: x
 FUNCTIONS["pi"] = np.pi
 MARK = "_curve"
+STATED = {  # by argument of the model, where a formula has it
+    "order": "D(y, 2) ~ y + D(y)",
+    "intercept": "D(y) ~ y - 1 is without one",
+    "terms": "D(y) ~ y + sin(y)",
+    "u": "D(y) ~ y + u",
+    "derivatives": "D(y, 2) ~ y",
+    "input_derivatives": "D(y) ~ y + u + D(u)",
+}
 
 
 class FormulaInputs:

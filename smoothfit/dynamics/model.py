@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._entry import entry_point, warn
+from .._formulas import refuse_stated
 from .._log import logger
 from .._validation import check_choice, check_order
 from ..errors import BiasWarning, IntegrationWarning, SamplingWarning, SmoothfitError, SpecificationError
@@ -287,8 +288,9 @@ class DerivativeRegression:
         >>> model.fit(method="integral").params.round(6).to_dict()
         {'height': -0.7}
         """
-        from .formula import parse
+        from .formula import STATED, parse
 
+        refuse_stated(options, STATED)
         parts = parse(formula, data, t, groups)
         hidden = check_order(options.get("hidden", 0), "hidden", 0, HIGHEST_ORDER - 1)
         model = cls(

@@ -23,6 +23,12 @@ FOREIGN = {  # options of smooth terms of generalised additive models
     "by": "; for a curve of each group use sf.fit_curves(data, by=...)",
     "k": "; there is a knot at every x, and fit(edf=) fixes the smoothing",
 }
+STATED = {  # by argument of the model, where a formula has it
+    "order": "y ~ s(x, order=3)",
+    "period": "y ~ s(x, period=24)",
+    "unit": "y ~ s(x, unit='D')",
+    "regressors": "y ~ s(x) + column",
+}
 EXAMPLE = '"altitude + D(climb) ~ s(time_s, order=3)"'
 
 

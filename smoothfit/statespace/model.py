@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 from .._entry import entry_point
+from .._formulas import refuse_stated
 from .._log import logger
 from .._validation import check_choice, check_order, is_zero
 from ..errors import ExactSeriesWarning, SpecificationError
@@ -29,7 +30,7 @@ from .estimation import Optimum
 from .estimation import estimate as estimate_any
 from .fit import Fit
 from .fitting import Variances, estimate
-from .formula import SplineFormula, regressor_columns
+from .formula import STATED, SplineFormula, regressor_columns
 from .growing import check_growing, fit_growing, growing
 from .interpolation import NO_NOISE, interpolated
 from .markov_posterior import MarkovPosterior
@@ -215,6 +216,7 @@ class SmoothingSpline:
                 'linear model with a spline term: smf.glm("y ~ bsp(x, df=12)", data, family=...) of statsmodels'
             )
         parsed = SplineFormula.parse(formula)
+        refuse_stated(options, STATED)
         unit = parsed.options.get("unit")
         of_series = unit, resolution, bias, scale, lag, noise_growth, response_time
         observations = Observations.from_frame(data, parsed.x, parsed.readings, sd, weights, *of_series)

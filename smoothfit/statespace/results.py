@@ -194,7 +194,10 @@ class SmoothingSplineResults(Additive, Forecasting):
     def integrate(self, lower: Any, upper: Any) -> Estimate:
         """Return the integral of f from lower to upper, in units of f times x, with its standard error."""
         if self.fitted.posterior.is_periodic:
-            raise SpecificationError("a periodic spline is not integrated; use predict on a grid")
+            raise SpecificationError(
+                "a periodic spline is not integrated; for the mean over a period take draws on an even grid, "
+                "res.sample(grid).mean(axis=1), or fit SplineRegression with a PeriodicBSplineBasis"
+            )
         return self._between(lower, upper, INTEGRAL)
 
     def difference(self, lower: Any, upper: Any) -> Estimate:

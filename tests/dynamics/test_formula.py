@@ -58,6 +58,12 @@ def test_terms_are_arithmetic_and_pickle():
         assert (first.rates, second.rates) == (True, False)
 
 
+@pytest.mark.parametrize("option", [{"order": 2}, {"intercept": False}, {"terms": {}}, {"derivatives": (0,)}])
+def test_what_the_formula_states_is_no_option(option):
+    with pytest.raises(SpecificationError, match=rf"{next(iter(option))}= is given beside a formula, which states it: D\(y"):
+        sf.DerivativeRegression.from_formula("D(y) ~ y", frame(), t="time", **option)
+
+
 def test_functions_without_a_name_cannot_be_saved(tmp_path):
     rates = sf.DerivativeRegression(np.cos(np.arange(9.0)), np.arange(9.0), terms={"y**2": lambda y, t: y[0] ** 2})
     res = rates.fit("difference")

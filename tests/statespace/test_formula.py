@@ -68,6 +68,15 @@ def test_what_formulas_cannot_say(formula, words, flight):
         sf.SmoothingSpline.from_formula(formula, flight)
 
 
+@pytest.mark.parametrize("option", [{"order": 3}, {"unit": "D"}, {"period": 24.0}, {"regressors": {}}])
+def test_what_the_formula_states_is_no_option(option, flight):
+    (name,) = option
+    with pytest.raises(
+        SpecificationError, match=rf"{name}= is given beside a formula, which states it: y ~ s\(x.*leave {name}= out"
+    ):
+        sf.SmoothingSpline.from_formula("altitude_ft ~ s(time_s)", flight, **option)
+
+
 def test_several_inputs_name_the_models_of_surfaces():
     with pytest.raises(SpecificationError, match="of several inputs use SplineRegression with a TensorProductBasis, or Gaussian"):
         sf.SmoothingSpline(sf.observe([[0.0, 1.0], [1.0, 0.0]], [1.0, 2.0]))
