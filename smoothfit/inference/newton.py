@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,7 @@ REMEDY = "fix the smoothing (lam=, bandwidth= or edf=) or give an SD"
 ZOOM = 8  # candidates of one refinement of the grid: what the kernels compute side by side
 HOPELESS = 10.0  # times the descent that the refinement brought: more than the rest of the way down can bring
 MAX_SECANTS = 8
+DIFFERENCE = 1e-4  # in logarithms, between the scores of a Hessian
 FIRST_SECANT = 0.01  # in a logarithm: beside it the error of a zoomed start is small, and rounding of the score smaller
 SAME = 0.01  # decrement from one point to another, below which both descents go to one minimum
 
@@ -305,7 +306,7 @@ def _descend(objective: Objective, theta: FloatArray, lower: FloatArray, upper: 
     if is_scaled(objective) and len(theta) > 1:
         end = descend(objective, theta, lower, upper)
         theta = theta if end is None else end.theta
-    elif len(theta) == 1 and not objective.exact_hessian:
+    elif len(theta) == 1 and not has_hessian(objective):
         minimum = _secant(objective, theta, lower, upper, n_starts)
         if minimum is not None:
             return minimum
@@ -341,7 +342,7 @@ def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
 def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
     theta, decrement, value = theta.copy(), np.inf, np.inf
     for iteration in range(MAX_ITERATIONS):
-        value, gradient, hessian = objective.hessian(theta)
+        value, gradient, hessian = curvature_of(objective, theta)
         logger.debug("Newton's method, iteration %d: criterion %.10g", iteration, value)
         at_lower, at_upper = at_bounds(theta, gradient, lower, upper)
         free = ~(at_lower | at_upper)
@@ -407,10 +408,28 @@ def _held_at_bounds(
     return trials
 
 
-def differenced(objective: Objective, theta: FloatArray, step: float = 1e-4) -> tuple[float, FloatArray, FloatArray]:
-    """Value, gradient and Hessian, this by forward differences of the gradient, right to about `step`, relatively."""
+class Curved(Objective, Protocol):
+    """An objective that has a Hessian."""
+
+    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Value, gradient and Hessian."""
+
+
+def has_hessian(objective: Objective) -> TypeGuard[Curved]:
+    """Whether an objective has a Hessian that costs no differences of its scores."""
+    return hasattr(objective, "hessian")
+
+
+def curvature_of(objective: Objective, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Value, gradient and Hessian: the objective's own, or else by differences of its gradient."""
+    return objective.hessian(theta) if has_hessian(objective) else differenced(objective, theta)
+
+
+def differenced(objective: Objective, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+    """Value, gradient and Hessian, this by forward differences of the gradient, right to about `DIFFERENCE`, relatively."""
     value, gradient = objective.gradient(theta)
-    columns = [(objective.gradient(theta + shift)[1] - gradient) / step for shift in step * np.eye(len(theta))]
+    shifts = DIFFERENCE * np.eye(len(theta))
+    columns = [(objective.gradient(theta + shift)[1] - gradient) / DIFFERENCE for shift in shifts]
     hessian = np.array(columns).reshape(len(theta), len(theta))
     return value, gradient, (hessian + hessian.T) / 2
 

@@ -34,18 +34,11 @@ class Objective(Protocol):
     def unbounded(self) -> bool:
         """Whether it falls without bound as the first variable grows, so that its minimum is the best one inside."""
 
-    @property
-    def exact_hessian(self) -> bool:
-        """Whether `hessian` costs no differences of scores."""
-
     def values(self, theta: FloatArray) -> FloatArray:
         """Values of candidates (L, p)."""
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient."""
-
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian."""
 
 
 class Scaled(Objective, Protocol):

@@ -34,12 +34,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._validation import FloatArray, check_choice
-from ..inference.newton import PREDICTION_CRITERIA, deviance, differenced
+from ..inference.newton import DIFFERENCE, PREDICTION_CRITERIA, deviance, differenced
 from .bandwidth import Resolution
 from .kernels import Terms, gradient_terms, residual_terms, second_terms, terms
 from .rows import Rows
 
-DIFFERENCE = 1e-4  # in logarithms, between the scores of a Hessian
 MOST_EXACT = 4_000  # observations up to which a Hessian costs little beside the rest of a fit
 
 
@@ -76,11 +75,6 @@ class Criterion(ABC):
         return False
 
     @property
-    @abstractmethod
-    def exact_hessian(self) -> bool:
-        """Whether `hessian` costs no differences of scores."""
-
-    @property
     def names(self) -> tuple[str, ...]:
         """What the entries of theta are the logarithms of."""
         return ("q", *self.rows.unknown[int(self.scale_free) :])
@@ -103,15 +97,9 @@ class Criterion(ABC):
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
 
-    @abstractmethod
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta."""
-
 
 class Likelihood(Criterion):
     """-2 log-likelihood; the restricted and the full one differ in `count` and in one determinant."""
-
-    exact_hessian = True
 
     @property
     @abstractmethod
@@ -295,7 +283,6 @@ class PredictionCriterion(Criterion):
 
     sigma2: FloatArray
     method: str
-    exact_hessian = False
 
     @cached_property
     def directions(self) -> FloatArray:
@@ -321,10 +308,6 @@ class PredictionCriterion(Criterion):
         log_det, sse, _ = second_terms(self.rows, self.order, q, self.sigma2, 1 - self.directions, self.directions)
         value, by_log_rss, by_free = self.score(np.log(-sse[1]), log_det[1])
         return value, np.array([by_log_rss * sse[2] / sse[1] + by_free * log_det[2]])
-
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        return differenced(self, theta)
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {"reml": RestrictedLikelihood, "ml": FullLikelihood}

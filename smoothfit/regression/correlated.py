@@ -54,7 +54,6 @@ class Profile:
     likelihood: type[RestrictedLikelihood]
     tied: bool = False
     unbounded = False
-    exact_hessian = False
 
     @property
     def names(self) -> tuple[int, ...]:
@@ -136,10 +135,6 @@ class Profile:
             gradient.append(moving.by_log_det + 2 * precision * (trace + weight * change))
         return self._value(rows, fit), np.array(gradient)
 
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        return differenced(self, theta, 1e-3)
-
 
 def _cross(cov: Covariance, rows: BandRows, others: BandRows) -> float:
     """Sum of b_i'C d_i over rows b_i and d_i in the same columns."""
@@ -161,7 +156,7 @@ def correlated(profile: Profile) -> Correlated:
     lower, upper = np.array([kind.limits(x) for kind, x in kinds if isinstance(kind, Markov)]).T
     grids = _starts([kind.scan(x) for kind, x in kinds if isinstance(kind, Markov)])
     minimum = best_of([partial(minimize, profile, grid, lower, upper) for grid in grids])
-    return Correlated(profile.names, minimum, profile.hessian(minimum.theta)[2])
+    return Correlated(profile.names, minimum, differenced(profile, minimum.theta)[2])
 
 
 def _starts(scans: Sequence[FloatArray]) -> list[FloatArray]:

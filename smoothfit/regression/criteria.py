@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from .._validation import FloatArray
-from ..inference.newton import PREDICTION_CRITERIA, deviance, differenced
+from ..inference.newton import PREDICTION_CRITERIA, deviance
 from .band import Solution
 from .system import System
 
@@ -47,11 +47,6 @@ class Criterion(ABC):
     def interpolates(self) -> bool:
         """Whether it falls without bound as the weights and the SD go to zero."""
         return False
-
-    @property
-    @abstractmethod
-    def exact_hessian(self) -> bool:
-        """Whether `hessian` costs no differences of gradients."""
 
     def logs(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return log_tau (..., P) and log_sigma2 (..., n_groups) of theta (..., p)."""
@@ -80,15 +75,9 @@ class Criterion(ABC):
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
 
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian at one theta, this by differences of the exact gradient."""
-        return differenced(self, theta)
-
 
 class RestrictedLikelihood(Criterion):
     """-2 l_R of the rows divided by the roots of their variance ratios."""
-
-    exact_hessian = True
 
     @property
     def count(self) -> int:
@@ -262,7 +251,6 @@ class PredictionCriterion(Criterion):
     """A criterion of `PREDICTION_CRITERIA`, of RSS and n - edf at relative variances; theta moves the penalties' weights alone."""
 
     method: str
-    exact_hessian = False
 
     def score(self, log_rss: float, free: float) -> tuple[float, float, float]:
         """Value, and its derivatives by log RSS and by free = n - edf."""

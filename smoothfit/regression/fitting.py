@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
-from ..inference.newton import PREDICTION_CRITERIA, Minimum, differenced, minimize
+from ..inference.newton import PREDICTION_CRITERIA, Minimum, minimize
 from ..inference.quasi_newton import LEVEL
 from ..results.exact import SMALLEST_SD
 from .criteria import (
@@ -180,7 +180,6 @@ class _TiedToEdf:
     likelihood: type[RestrictedLikelihood]
     edf: float
     unbounded = False
-    exact_hessian = False
 
     def criterion(self, theta: FloatArray) -> Criterion:
         system, U = self.system, self.system.unknown
@@ -196,9 +195,6 @@ class _TiedToEdf:
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
         """Value and gradient at one theta."""
         return self.criterion(theta).gradient(theta)
-
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        return differenced(self, theta)
 
 
 def effective_df(system: System, log_tau: FloatArray, log_sigma2: FloatArray) -> float:

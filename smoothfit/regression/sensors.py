@@ -24,7 +24,7 @@ import numpy.typing as npt
 from .._validation import FloatArray
 from ..basis.base import Basis
 from ..errors import ConvergenceError, SpecificationError
-from ..inference.newton import MAX_RESCANS, Minimum, minimize
+from ..inference.newton import MAX_RESCANS, Minimum, differenced, minimize
 from ..observations import Readings
 from ..observations.series import CALIBRATED, estimated_of
 from .correlated import Profile
@@ -366,7 +366,7 @@ def sensed(profile: SensorProfile) -> Sensed:
         if not whole.is_below(here):
             fit = whole.fit if here.is_like(whole) else here.fit
             assert fit is not None
-            return Sensed(sensors, minimum, profile.hessian(minimum.theta)[2], fit)
+            return Sensed(sensors, minimum, differenced(profile, minimum.theta)[2], fit)
         profile.visited[:] = [whole]  # the others have a higher minimum of smoothing and variances
     what = ", ".join(sensors.labels)
     raise ConvergenceError(f"every search of {what} ends at a lower fit than the last, after {MAX_RESCANS}", whole.value)

@@ -305,7 +305,6 @@ class SharedLikelihood:
     scale_free: bool
     threads: int
     unbounded = False
-    exact_hessian = True
 
     @property
     def count(self) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError
-from ..inference.newton import PREDICTION_CRITERIA, REMEDY, Minimum, certified, differenced, minimize, trusting_each
+from ..inference.newton import PREDICTION_CRITERIA, REMEDY, Minimum, certified, minimize, trusting_each
 from ..markov.bandwidth import LIMIT, Resolution, Tie
 from ..markov.criteria import (
     LIKELIHOODS,
@@ -68,7 +68,6 @@ class Tied:
     resolution: Resolution
     tie: Tie
     unbounded = False
-    exact_hessian = False
 
     def full(self, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return theta with log q put first, and the slopes of log q by theta."""
@@ -89,9 +88,6 @@ class Tied:
         full, slopes = self.full(theta)
         value, gradient, scale = self.criterion.scaled_gradient(full)
         return value, gradient[1:] + gradient[0] * slopes, scale[1:] + scale[0] * slopes
-
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        return differenced(self, theta)
 
 
 def estimate(rows: Rows, order: int, method: str, tie: Tie | None, near: Variances | None = None) -> Variances:

@@ -83,7 +83,6 @@ class GeneralCriterion:
     method: str
     is_rough: bool = False
     unbounded = False
-    exact_hessian = False
 
     def assemble(self, sums: Sums) -> FloatArray:
         """Value and gradient (1 + p,)."""
@@ -247,10 +246,6 @@ class GeneralCriterion:
             if at.along is not None:
                 hessian[pivot] = (-at.along - scaling @ hessian) / scaling[pivot]
         return (hessian + hessian.T) / 2
-
-    def hessian(self, theta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Value, gradient and Hessian, this by differences of exact gradients."""
-        return differenced(self, theta)
 
     # Search --------------------------------------------------------------------------------------------------------------
 
@@ -459,7 +454,7 @@ class _Paths:
             end = way
         except ConvergenceError:  # in a narrow valley secants do not see the bend
             found = minimize(self.criterion, theta[None], lower, upper)
-            end = found, self.criterion.hessian(found.theta)[2]
+            end = found, differenced(self.criterion, found.theta)[2]
         is_outside = bool((end[0].at_lower & self._boundless).any())
         (self.outside if is_outside else self.ends).append(end)
         return None if is_outside else end[0]

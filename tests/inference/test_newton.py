@@ -2,17 +2,18 @@ import numpy as np
 import pytest
 
 from smoothfit.errors import ConvergenceError
+from smoothfit.inference import newton
 from smoothfit.inference.newton import ZOOM, interpolation, minimize
 from smoothfit.inference.quasi_newton import DECREMENT, SETTLED, descend
 
 
-class Function:
-    """A function of theta with its derivatives by central differences, for the optimiser's own tests."""
+class Sloped:
+    """A function of theta with its gradient by central differences, for the optimiser's own tests."""
 
     unbounded = False
 
-    def __init__(self, function, exact_hessian=True):
-        self.function, self.exact_hessian = function, exact_hessian
+    def __init__(self, function):
+        self.function = function
 
     def values(self, theta):
         return np.array([self.function(t) for t in theta])
@@ -20,6 +21,10 @@ class Function:
     def gradient(self, theta):
         steps = 1e-5 * np.eye(len(theta))
         return self.function(theta), np.array([(self.function(theta + s) - self.function(theta - s)) / 2e-5 for s in steps])
+
+
+class Function(Sloped):
+    """The same with a Hessian."""
 
     def hessian(self, theta):
         value, gradient = self.gradient(theta)
@@ -44,16 +49,16 @@ def test_the_lower_of_two_minima_is_found_whichever_is_wider():
 
 
 @pytest.mark.parametrize("centre", [-3.3, 0.0, 4.7])
-def test_secants_find_what_newton_finds_without_a_hessian(centre):
-    bowl = Function(lambda t: 5 * np.log(np.cosh(t[0] - centre)) + 0.2 * t[0], exact_hessian=False)
-    bowl.hessian = None  # must not be called
+def test_secants_find_what_newton_finds_without_a_hessian(centre, monkeypatch):
+    bowl = Sloped(lambda t: 5 * np.log(np.cosh(t[0] - centre)) + 0.2 * t[0])
+    monkeypatch.setattr(newton, "differenced", None)  # must not be called
     minimum = minimize(bowl, column(*np.linspace(-20, 20, 9)), *WIDE)
     assert minimum.theta[0] == pytest.approx(centre - np.arctanh(0.04), abs=1e-5)  # where 5 tanh(t - centre) = -0.2
     assert minimum.decrement <= DECREMENT
 
 
 def test_secants_give_way_to_newton_at_a_bound():
-    slope = Function(lambda t: np.exp(t[0] / 4), exact_hessian=False)
+    slope = Sloped(lambda t: np.exp(t[0] / 4))
     minimum = minimize(slope, column(-20, -10, 0, 10, 20), *WIDE)
     assert minimum.theta[0] == -20
     assert minimum.at_lower[0]
