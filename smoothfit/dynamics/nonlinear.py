@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from .._validation import FloatArray, frozen
 from ..errors import ConvergenceError, DataError, IdentificationError, MisfitWarning
+from ..inference.damped import Quadratic, descend, lengths
 from ..observations import observe
 from ..statespace import SmoothingSpline, SmoothingSplineResults
 from .likelihood import StateSpace
 from .methods.base import Fitted, Problem, check_enough
 from .sample import Sample, term_columns
 from .specification import Equation
-from .start import running_integral
+from .start import regress, running_integral
 
 PLACES = 8  # at which a term is averaged over a step
 SUBSTEP = 0.1  # of the fastest time constant: errors of order 1e-7 of the solution
@@ -32,7 +33,8 @@ SMALL = 1e-2  # of the typical size of a number, from which differences about it
 WIDTH = 1e-4  # relative: central differences then err by 1e-8, and steps across a jump such as that of a sign are averaged
 COLLINEAR = 1e-10  # a term is a combination of others where less than this fraction of its length is left
 DECREMENT = 1e-8
-DAMPINGS = 8.0 ** np.arange(30).reshape(5, 6)
+DAMPING = 1e-3  # of the first step
+MAX_ITERATIONS = 50
 PROGRESS = 1e-6  # of the sum of squares: a step that gains less is idle
 PATIENCE = 3  # idle steps, after which the sum of squares is rough
 SETTLED = 1e-8  # of SDs: what the last round may change
@@ -140,8 +142,7 @@ def _check_terms_apart(equation: Equation, right: FloatArray) -> None:
     """Raise if a term is a combination of what is on the right before it: derivatives, inputs and terms, in columns."""
     if equation.intercept:
         right = np.column_stack([np.ones(len(right)), right])
-    lengths = np.linalg.norm(right, axis=0)
-    right = right / np.where(lengths > 0, lengths, 1.0)
+    right = right / lengths(right)
     for i, term in enumerate(equation.terms):
         before, column = np.split(right, [right.shape[1] - len(equation.terms) + i], axis=1)
         rest = column[:, 0] - before @ np.linalg.lstsq(before, column[:, 0], rcond=None)[0]
@@ -187,19 +188,24 @@ def gradient_matching(problem: Problem) -> Start:
         sizes += [np.abs(curve).max() for curve in curves]
     _check_terms_apart(equation, np.vstack(right))
     design, target = np.vstack(designs), np.concatenate(targets)
-    lengths = np.linalg.norm(design, axis=0)
-    lengths[lengths == 0] = 1.0
-    theta = np.linalg.lstsq(design / lengths, target, rcond=None)[0] / lengths
-    own = np.linalg.norm(target) / lengths
-    return Start(np.concatenate([theta, initial]), np.concatenate([own, sizes]))
+    own = np.linalg.norm(target) / lengths(design)
+    return Start(np.concatenate([regress(design, target), initial]), np.concatenate([own, sizes]))
 
 
-class Minimum(NamedTuple):
-    """Weighted least squares: x, residuals r (n,), their derivatives -J = -U diag(s) Vt scale, and Newton's decrement."""
+class Point(NamedTuple):
+    """Coefficients and initial states, residuals, and steps in a row that gained hardly anything."""
 
     x: FloatArray
     r: FloatArray
-    U: FloatArray
+    idle: int = 0
+
+
+class Minimum(NamedTuple):
+    """Weighted least squares: x, residuals r (n,), their leverages, (J'J)^-1, and Newton's decrement."""
+
+    x: FloatArray
+    r: FloatArray
+    leverage: FloatArray
     inverse: FloatArray
     decrement: float
 
@@ -225,8 +231,7 @@ def estimate_by_integration(problem: Problem) -> Fitted:
         sd[unknown] = [_size(first[series == i], sample.y[:, i]) for i in unknown]
     for _ in range(MAX_ROUNDS):
         found = _descend(problem, x, start.sizes, sd)
-        leverage = (found.U**2).sum(axis=1)
-        free = np.array([(1 - leverage[series == i]).sum() for i in unknown])
+        free = np.array([(1 - found.leverage[series == i]).sum() for i in unknown])
         sums = np.array([float(np.sum((found.r[series == i] * sd[i]) ** 2)) for i in unknown])
         now = np.sqrt(sums / free)
         if not weighs or (np.abs(now - sd[unknown]) <= SETTLED * sd[unknown]).all():
@@ -300,48 +305,40 @@ def widths_of(x: FloatArray, sizes: FloatArray) -> FloatArray:
 
 
 def _descend(problem: Problem, x: FloatArray, sizes: FloatArray, sd: FloatArray) -> Minimum:
-    """Gauss-Newton steps with Levenberg's damping, at SDs of the series."""
+    """Least squares at SDs of the series."""
 
     def residuals(x: FloatArray) -> FloatArray:
         return _residuals(problem.equation, problem.sample, x, sd)
 
-    r = residuals(x[None])[0]
-    read = np.isfinite(problem.sample.y)
-    size = float(np.linalg.norm((problem.sample.y / (np.sqrt(problem.sample.ratio) * sd))[read]))
-    damping, decrement, idle = 1e-3, np.inf, 0
-    for _ in range(50):
+    def jacobian(x: FloatArray) -> FloatArray:
         widths = widths_of(x, sizes)
         both = residuals(np.vstack([x + np.diag(widths), x - np.diag(widths)]))
-        J = (-(both[: len(x)] - both[len(x) :]) / (2 * widths)[:, None]).T
-        scale = np.linalg.norm(J, axis=0)
-        scale[scale == 0] = 1.0
-        U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
-        along = U.T @ r
-        noise = max(float(r @ r) / (len(r) - len(x)), (1e-13 * size) ** 2 / len(r))
-        decrement = float(along @ along) / noise
-        if decrement <= DECREMENT:
-            break
-        before = float(r @ r)
-        for dampings in np.maximum(damping, 1e-12) * DAMPINGS:  # side by side, for the price of one
-            trials = x + (Vt.T @ (s[:, None] / (s[:, None] ** 2 + dampings) * along[:, None])).T / scale
-            left = residuals(trials)
-            with np.errstate(over="ignore", invalid="ignore"):
-                sums = np.where(np.isfinite(left).all(axis=1), np.einsum("ij,ij->i", left, left), np.inf)
-            best = int(sums.argmin())
-            if sums[best] < before:
-                x, r, damping = trials[best], left[best], max(float(dampings[best]) / 10, 1e-14)
-                break
-        idle = idle + 1 if float(r @ r) > (1 - PROGRESS) * before else 0
-        if idle == PATIENCE or float(r @ r) == before:
-            break
-    if decrement > LOOSE:
+        return np.asarray(((both[: len(x)] - both[len(x) :]) / (2 * widths)[:, None]).T)
+
+    read = np.isfinite(problem.sample.y)
+    size = float(np.linalg.norm((problem.sample.y / (np.sqrt(problem.sample.ratio) * sd))[read]))
+
+    def model(point: Point) -> Quadratic:
+        r = point.r
+        return Quadratic.of_residuals(jacobian(point.x), r, max(float(r @ r) / (len(r) - len(x)), (1e-13 * size) ** 2 / len(r)))
+
+    def lower(point: Point, step: FloatArray, _: Quadratic) -> Point | None:
+        if point.idle == PATIENCE:
+            return None
+        trial, before = point.x + step, float(point.r @ point.r)
+        with np.errstate(over="ignore", invalid="ignore"):
+            r = residuals(trial[None])[0]
+            now = float(r @ r)
+        return Point(trial, r, point.idle + 1 if now > (1 - PROGRESS) * before else 0) if now < before else None
+
+    (x, r, _), at, _ = descend(Point(x, residuals(x[None])[0]), model, lower, DECREMENT, MAX_ITERATIONS, damping=DAMPING)
+    if at.decrement > LOOSE:
         raise ConvergenceError(
-            f"least squares has not converged (decrement {decrement:.3g}): the sum of squares is rough, as terms with jumps "
+            f"least squares has not converged (decrement {at.decrement:.3g}): the sum of squares is rough, as terms with jumps "
             'make it; use method="integral", or smooth them, for example sign(D(y)) as tanh(10*D(y))',
             float(r @ r),
         )
-    root = (Vt.T / s) / scale[:, None]
-    return Minimum(x, r, U, root @ root.T, decrement)
+    return Minimum(x, r, ((jacobian(x) @ at.axes) ** 2 / at.curvature).sum(axis=1), at.inverse, at.decrement)
 
 
 def solution(problem: Problem, fitted: Fitted, wide: Sample) -> tuple[FloatArray, FloatArray]:

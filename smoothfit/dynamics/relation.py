@@ -14,14 +14,15 @@ from hold and ramp of ``discretize``. Independent measurement noise adds A(L) e,
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError
+from ..inference.damped import DEPENDENT, Quadratic, descend, lengths
 from ..markov.discretize import COMPLEX_STEP, Discrete, discretize
 from .drives import gains
 from .fast import Chart, FastPoleError, check_vanishing, n_fast
@@ -31,6 +32,8 @@ from .start import triangular
 
 ROUNDING = 1e-13  # of the observations: residuals, and changes of them, below which there is nothing to gain
 EXACT = 1e-11  # of the target: what rounding, through filters, leaves of residuals where the equation holds exactly
+MAX_ITERATIONS = 100
+LOOSE = 1e-8  # decrement where rounding hides any further descent
 SLOW = 20  # steps of Gauss and Newton, after which Newton's take over
 DIFFERENCE = 1e-3  # of the steps that a typical residual asks for: the step of differences of gradients
 FURTHEST = 1e5  # modulus of a pole, times the step, that a search may look at
@@ -177,7 +180,6 @@ class Solution(NamedTuple):
     theta: FloatArray
     rss: float
     decrement: float
-    n_iterations: int
 
 
 def least_squares(
@@ -211,96 +213,83 @@ def least_squares(
     return best
 
 
+class _Point(NamedTuple):
+    """Coefficients, residuals R psi - q, and their derivatives by the coordinates of a chart."""
+
+    theta: FloatArray
+    r: FloatArray
+    chart: Chart
+    J: FloatArray
+
+
 def _follow(relation: Relation, R: FloatArray, q: FloatArray, n: int, theta: FloatArray, rest: float) -> Solution:
-    def residual(at: FloatArray) -> FloatArray:
-        return np.asarray(R @ relation.psi(at) - q)
-
     size = float(np.linalg.norm(q))
-    damping, r = 0.0, residual(theta)
-    newton: FloatArray | None = None
-    settled = False
-    equation, nothing = relation.equation, np.zeros(0)
-    for iteration in range(100):
-        chart = Chart.at(equation, theta, 0, relation.step)
-        J = R @ relation.jacobian(theta) @ chart.jacobian(theta)
-        check_vanishing(equation, chart, theta, relation.step, float(r @ J[:, chart.lead or 0]))
-        scale = np.linalg.norm(J, axis=0)
-        scale[scale == 0] = 1.0
-        if iteration >= SLOW:
-            newton = _newton(relation, R, q, theta, chart, scale)
-        U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
-        along = U.T @ r
+    steps = count()
+
+    def at(theta: FloatArray, r: FloatArray) -> _Point:
+        chart = Chart.at(relation.equation, theta, 0, relation.step)
+        return _Point(theta, r, chart, R @ relation.jacobian(theta) @ chart.jacobian(theta))
+
+    def model(point: _Point) -> Quadratic:
+        theta, r, chart, J = point
+        check_vanishing(relation.equation, chart, theta, relation.step, float(r @ J[:, chart.lead or 0]))
         noise = max((float(r @ r) + rest) / max(1, n - len(theta)), (ROUNDING * size) ** 2 / max(1, n), np.finfo(float).tiny)
-        kept = s > 1e-14 * s[0]
-        decrement = float(along[kept] @ along[kept]) / noise
-        if (
-            decrement <= (1e-8 if settled and iteration > SLOW else 1e-14)
-            or float(along[kept] @ along[kept]) <= (ROUNDING * size) ** 2
-        ):
-            _check_sampling(relation, theta)
-            if not kept.all():
-                weak = relation.equation.names[int(np.argmax(np.abs(Vt[-1])))]
-                raise IdentificationError(f"the observations do not separate the coefficient of {weak!r} from the others")
-            return Solution(theta, float(r @ r) + rest, decrement, iteration)
-        for _ in range(40):
-            if newton is not None and not damping:
-                step = newton
-            else:
-                step = (
-                    -(Vt.T @ (s / (s**2 + damping) * along)) / scale if damping else -(Vt[kept].T @ (along[kept] / s[kept])) / scale
-                )
-            trial = chart.moved(theta, nothing, chart.within(theta, step, J.T @ J))[0]
-            with np.errstate(all="ignore"):
-                moved = residual(trial) if np.isfinite(trial).all() and _is_sane(relation, trial) else np.full_like(r, np.inf)
-            if np.isfinite(moved).all() and moved @ moved <= r @ r:
-                settled = float(moved @ moved) >= float(r @ r) * (1 - ROUNDING)
-                theta, r, damping = trial, moved, damping / 10 if damping > 1e-10 else 0.0
-                break
-            damping = max(10 * damping, 1e-6)
-        else:
-            if decrement <= 1e-8:
-                _check_sampling(relation, theta)
-                return Solution(theta, float(r @ r) + rest, decrement, iteration)
-            _check_sampling(relation, theta)
-            raise ConvergenceError(
-                f'least squares has not converged (decrement {decrement:.3g}); use method="kalman" or a lower order', float(r @ r)
-            )
-    _check_sampling(relation, theta)
-    raise ConvergenceError('least squares has not converged after 100 steps; use method="kalman" or a lower order', float(r @ r))
+        gauss = Quadratic.of_residuals(J, r, noise, ROUNDING * size)
+        if next(steps) < SLOW or not gauss.slope.any():
+            return gauss
+        newton = _newton(relation, R, q, point)
+        return newton._replace(noise=noise) if newton.is_convex else gauss
+
+    def lower(point: _Point, step: FloatArray, model: Quadratic) -> _Point | None:
+        trial = point.chart.moved(point.theta, np.zeros(0), point.chart.within(point.theta, step, model.hessian))[0]
+        if not in_range(relation, trial, 50.0, FURTHEST):
+            return None
+        with np.errstate(all="ignore"):
+            moved = np.asarray(R @ relation.psi(trial) - q)
+            return at(trial, moved) if moved @ moved <= point.r @ point.r else None
+
+    start = at(theta, np.asarray(R @ relation.psi(theta) - q))
+    (theta, r, _, J), found, _ = descend(start, model, lower, 1e-14, MAX_ITERATIONS, slow=(2 * SLOW, LOOSE))
+    if n_fast(relation.equation, theta, relation.step, FASTEST) == relation.order:
+        raise no_memory(relation)
+    if found.decrement > LOOSE:
+        raise ConvergenceError(
+            f'least squares has not converged (decrement {found.decrement:.3g}); use method="kalman" or a lower order',
+            float(r @ r),
+        )
+    _, s, axes = np.linalg.svd(J / lengths(J), full_matrices=False)
+    if s[-1] <= DEPENDENT * s[0]:
+        weak = relation.equation.names[int(np.argmax(np.abs(axes[-1])))]
+        raise IdentificationError(f"the observations do not separate the coefficient of {weak!r} from the others")
+    return Solution(theta, float(r @ r) + rest, found.decrement)
 
 
-def _newton(
-    relation: Relation, R: FloatArray, q: FloatArray, theta: FloatArray, chart: Chart, scale: FloatArray
-) -> FloatArray | None:
-    """Newton's step in the coordinates of the chart, which large residuals need; None if the Hessian is not positive."""
+def _newton(relation: Relation, R: FloatArray, q: FloatArray, point: _Point) -> Quadratic:
+    """The model by differences of gradients, which large residuals need."""
+    theta, r, chart, J = point
 
     def gradient(at: FloatArray) -> FloatArray:
         return np.asarray((R @ relation.jacobian(at) @ chart.jacobian(at)).T @ (R @ relation.psi(at) - q))
 
-    rough = float(np.linalg.norm(R @ relation.psi(theta) - q)) / np.sqrt(len(q))
+    rough = float(np.linalg.norm(r)) / np.sqrt(len(q))
+    scale = lengths(J)
     columns = []
     for i in range(len(theta)):
         unit = np.zeros(len(theta))
         unit[i] = chart.difference(theta, i, DIFFERENCE * rough / scale[i])
         up, down = (chart.moved(theta, np.zeros(0), sign * unit)[0] for sign in (1.0, -1.0))
         columns.append((gradient(up) - gradient(down)) / (2 * unit[i]))
-    hessian = np.column_stack(columns) / np.outer(scale, scale)
-    try:
-        factor = cho_factor((hessian + hessian.T) / 2)
-    except (np.linalg.LinAlgError, ValueError):
-        return None
-    return np.asarray(-cho_solve(factor, gradient(theta) / scale) / scale)
+    hessian = np.column_stack(columns)
+    return Quadratic.of_hessian(J.T @ r, (hessian + hessian.T) / 2, np.ones(len(theta), np.bool_))
 
 
-def _is_sane(relation: Relation, theta: FloatArray) -> bool:
-    poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
-    return bool((poles.real * relation.step < 50).all() and (np.abs(poles) * relation.step < FURTHEST).all())
-
-
-def _check_sampling(relation: Relation, theta: FloatArray) -> None:
-    """Raise if samples are not correlated with the one before."""
-    if n_fast(relation.equation, theta, relation.step, FASTEST) == relation.order:
-        raise no_memory(relation)
+def in_range(relation: Relation, theta: FloatArray, growth: float, fastest: float = FASTEST) -> bool:
+    """Whether coefficients are finite and poles near enough: `growth` over a step, and `fastest` the modulus of complex ones."""
+    if not np.isfinite(theta).all():
+        return False
+    with np.errstate(all="ignore"):
+        steps = np.linalg.eigvals(relation.equation.matrices(theta)[0]) * relation.step
+    return bool((steps.real < growth).all() and (np.abs(steps) < np.where(steps.imag == 0, FURTHEST, fastest)).all())
 
 
 def no_memory(relation: Relation) -> IdentificationError:

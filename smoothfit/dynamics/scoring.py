@@ -18,15 +18,23 @@ import numpy.typing as npt
 from .._log import logger
 from .._validation import FloatArray
 from ..errors import ConvergenceError, IdentificationError, NumericalError
+from ..inference.damped import Quadratic, descend
 from .fast import Chart, check_vanishing
 from .likelihood import StateSpace, Terms
 
 DECREMENT = 1e-9  # in D: a parameter within 3e-5 of its standard error
+SHARP = 1e-12  # the same for one or two steps more, which cost little beside the Hessian: estimates are the same in all units
 MAX_ITERATIONS = 200
-SLOW = 30  # steps of scoring, after which Newton's take over
+MAX_NEWTON = 20
+SCORED = 1e-6  # decrement at which scoring hands over to Newton's steps, which certify
+LOOSE = 1e-3  # the same after many steps, or where none leads lower
+ROUNDED = 1e-9  # of D: a rise that is rounding, near the minimum
+DAMPING = 1e-4  # of the first step
+SLOW = 30  # steps: where curvature is not what was expected, scoring goes to and fro; Newton's steps do not
 LONGEST_LOG_STEP = 3.0
 EXACT = 1e-12  # innovations this small beside the observations are rounding: the data have no noise
-NEAR = 1e-10  # by observation: decrement of a step that leaves the Hessian what it is, as that moves with its root over n
+NEARLY_EXACT = 1e3 * EXACT  # the same if no step leads lower
+NEAR = 1e-12  # by observation: decrement of a step that leaves the Hessian what it is, as that moves with its root over n
 ONE_SIDED = 50_000  # observations, from which such differences are one-sided: right to 5e-7
 FEW = 100  # observations, for which that is a ten-thousandth of a standard error
 DIFFERENCE = 1e-3  # of a standard error: the step of differences of scores
@@ -103,6 +111,14 @@ class Followed(NamedTuple):
     def value(self) -> float:
         """-2 log-likelihood."""
         return self.point.value
+
+
+class _State(NamedTuple):
+    """A point, what is held there, and the coordinates of a step from it."""
+
+    point: Point
+    fixed: npt.NDArray[np.bool_]
+    chart: Chart
 
 
 def agree(values: Iterable[float], n: int) -> bool:
@@ -244,63 +260,50 @@ class Search:
             "the search alternates between a zero and a positive noise variance; pass sd=, or use another method", point.value
         )
 
+    def _chart(self, point: Point, fixed: npt.NDArray[np.bool_]) -> Chart:
+        """The coordinates of steps from a point."""
+        if fixed[: self.n_theta].any() or self.model.equation.intensities:
+            return Chart(self.n_theta, len(point.variances))
+        return Chart.at(self.model.equation, point.theta, len(point.variances), self.gap)
+
+    def _state(self, point: Point, fixed: npt.NDArray[np.bool_]) -> _State:
+        """A point after variances have vanished, which then stay zero."""
+        point = self._vanished(point, fixed) or point
+        fixed = fixed.copy()
+        fixed[self.n_theta :] |= point.variances == 0
+        return _State(point, fixed, self._chart(point, fixed))
+
+    def _lower(self, at: _State, step: FloatArray, model: Quadratic, slack: float = 0.0) -> Point | None:
+        """The point after a step, if D is lower there or rounding hides it."""
+        point, _, chart = at
+        longest = np.abs(step[self.n_theta :]).max(initial=0.0)
+        step = step * min(1.0, LONGEST_LOG_STEP / max(longest, 1e-300))
+        theta, variances = chart.moved(point.theta, point.variances, chart.within(point.theta, step, model.hessian))
+        return self.point(theta, variances) if self.value(theta, variances) < point.value + slack else None
+
     def _descend(self, point: Point, fixed: npt.NDArray[np.bool_]) -> tuple[Point, npt.NDArray[np.bool_], int, bool]:
-        """Scoring with Levenberg's damping to a small decrement."""
-        damping = 1e-4
-        turns = not fixed[: self.n_theta].any() and not self.model.equation.intensities
-        chart = Chart(self.n_theta, len(point.variances))
-        for iteration in range(MAX_ITERATIONS):
-            logger.debug("scoring, iteration %d: criterion %.10g", iteration, point.value)
-            fixed = fixed.copy()
-            dropped = self._vanished(point, fixed)
-            if dropped is not None:
-                point = dropped
-            fixed[self.n_theta :] |= point.variances == 0
-            free = ~fixed
-            if not free.any():
-                return point, free, iteration, False
-            if point.spread <= 1e-14 * self.size:
-                return point, free, iteration, True
-            if turns:
-                chart = Chart.at(self.model.equation, point.theta, len(point.variances), self.gap)
-            gradient, expected = point.gradient, point.expected
-            if chart.lead is not None:
-                J = chart.jacobian(point.theta)
-                gradient, expected = J.T @ gradient, J.T @ expected @ J
-                check_vanishing(self.model.equation, chart, point.theta, self.gap, float(gradient[chart.lead]))
-            inside = np.outer(free, free) * expected
-            gradient, expected = gradient[free], expected[np.ix_(free, free)]
-            size = np.sqrt(np.maximum(expected.diagonal(), 1e-300))
-            unit = expected / np.outer(size, size)
-            along = gradient / size
-            decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
-            # Where curvature is not what was expected, scoring goes to and fro; Newton's steps, which certify, do not.
-            if decrement <= 1e-6 or (decrement <= 1e-3 and iteration >= SLOW):
-                return point, free, iteration, point.spread <= EXACT * self.size
-            improved = None
-            for _ in range(25):
-                step = np.zeros(len(fixed))
-                step[free] = -np.linalg.solve(unit + damping * np.eye(len(along)), along) / size
-                logs = step[self.n_theta :]
-                longest = np.abs(logs).max(initial=0.0)
-                if longest > LONGEST_LOG_STEP:
-                    step = step * (LONGEST_LOG_STEP / longest)
-                theta, variances = chart.moved(point.theta, point.variances, chart.within(point.theta, step, inside))
-                if self.value(theta, variances) < point.value:
-                    improved = (theta, variances)
-                    break
-                damping = max(damping * 8, 1e-4)
-            if improved is None:
-                if point.spread <= 1e3 * EXACT * self.size:
-                    return point, free, iteration, True
-                if decrement <= 1e-3:
-                    return point, free, iteration, False
-                raise ConvergenceError(
-                    f"no ascent of the likelihood from a point that is not its maximum (decrement {decrement:.3g})", point.value
-                )
-            damping = max(damping / 8, 1e-10)
-            point = self.point(*improved)
-        raise ConvergenceError(f"the likelihood has not converged after {MAX_ITERATIONS} iterations", point.value)
+        """Scoring to a small decrement."""
+
+        def model(at: _State) -> Quadratic:
+            point, fixed, chart = at
+            J = chart.jacobian(point.theta)
+            gradient = J.T @ point.gradient
+            free = ~fixed & (point.spread > 1e-14 * self.size)
+            if free.any():
+                check_vanishing(self.model.equation, chart, point.theta, self.gap, float(gradient[chart.lead or 0]))
+            return Quadratic.of_hessian(gradient, J.T @ point.expected @ J, free)
+
+        def lower(at: _State, step: FloatArray, model: Quadratic) -> _State | None:
+            found = self._lower(at, step, model)
+            return None if found is None else self._state(found, at.fixed)
+
+        start = self._state(point, fixed)
+        end, found, iterations = descend(start, model, lower, SCORED, MAX_ITERATIONS, DAMPING, (SLOW, LOOSE))
+        (point, fixed, _), decrement = end, found.decrement
+        is_exact = point.spread <= (EXACT if decrement <= SCORED else NEARLY_EXACT) * self.size
+        if decrement > LOOSE and not is_exact:
+            raise ConvergenceError(f"scoring of the likelihood has not converged (decrement {decrement:.3g})", point.value)
+        return point, ~fixed, iterations, is_exact and not fixed.all()
 
     def _vanished(self, point: Point, fixed: npt.NDArray[np.bool_]) -> Point | None:
         """The point with a variance at zero that D does not want and hardly depends on; None if there is none."""
@@ -320,56 +323,43 @@ class Search:
     def certified(self, followed: Followed) -> Optimum:
         """Newton's steps with differences of exact scores, until their decrement is negligible."""
         point, free, iterations, exact = followed
-        size = len(free)
         logger.info("scoring ended after %d iterations: criterion %.10g", iterations, point.value)
-        hessian = point.expected
-        decrement = 0.0
-        chart = Chart(self.n_theta, len(point.variances))
-        if free[: self.n_theta].all() and not self.model.equation.intensities:
-            chart = Chart.at(self.model.equation, point.theta, len(point.variances), self.gap)
+        chart = self._chart(point, ~free)
+        hessian, decrement = np.outer(free, free) * point.expected, 0.0
         if not exact and free.any():
-            hessian = self._hessian(point, free, chart)
-            for _ in range(20):
-                inner = hessian[np.ix_(free, free)]
-                scale = np.sqrt(np.maximum(np.abs(inner.diagonal()), 1e-300))
-                curvature, axes = np.linalg.eigh(inner / np.outer(scale, scale))
-                gradient = chart.jacobian(point.theta).T @ point.gradient
-                along = axes.T @ (gradient[free] / scale)
-                # The common factor of all variances is at its optimum: rounding of that direction does not count.
-                decrement = float(along @ (along / np.maximum(np.abs(curvature), 1e-12)))
-                if curvature.min() > 0 and decrement <= DECREMENT:
-                    break
-                step = np.zeros(size)
-                step[free] = -(axes @ (along / np.maximum(np.abs(curvature), 1e-10))) / scale
-                step *= min(1.0, LONGEST_LOG_STEP / max(np.abs(step[self.n_theta :]).max(initial=0.0), 1e-300))
-                step = chart.within(point.theta, step, np.outer(free, free) * hessian)
-                for _ in range(30):
-                    theta, variances = chart.moved(point.theta, point.variances, step)
-                    if self.value(theta, variances) <= point.value + 1e-9 * (decrement < 1e-3):
-                        break
-                    step = step / 2
-                else:
-                    raise ConvergenceError(
-                        f"the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
-                        point.value,
-                    )
-                point = self.point(theta, variances)
-                if decrement > NEAR * max(self.model.sample.n_readings, FEW):
-                    hessian = self._hessian(point, free, chart)
-            else:
-                raise ConvergenceError(
-                    f"the search for the maximum of the likelihood did not converge (decrement {decrement:.3g})",
-                    point.value,
-                )
-        if chart.lead is not None and not exact:
+            point, at = self._newton(_State(point, ~free, chart))
+            decrement = at.decrement
             back = np.linalg.inv(chart.jacobian(point.theta))
-            hessian = back.T @ hessian @ back
-        inside = np.zeros((size, size))
-        inside[np.ix_(free, free)] = hessian[np.ix_(free, free)] / 2
+            hessian = back.T @ at.hessian @ back
         variances = point.variances * point.factor
         return Optimum(
-            point.theta, variances[: self.p], variances[self.p :], point.value, inside, free, decrement, exact, iterations
+            point.theta, variances[: self.p], variances[self.p :], point.value, hessian / 2, free, decrement, exact, iterations
         )
+
+    def _newton(self, start: _State) -> tuple[Point, Quadratic]:
+        """The minimum, and the model there; in one chart."""
+        free, chart = ~start.fixed, start.chart
+        last: Quadratic | None = None
+
+        def model(at: _State) -> Quadratic:
+            nonlocal last
+            gradient = chart.jacobian(at.point.theta).T @ at.point.gradient
+            if last is None or last.decrement > NEAR * max(self.model.sample.n_readings, FEW):
+                last = Quadratic.of_hessian(gradient, self._hessian(at.point, free, chart), free)
+            else:
+                last = Quadratic.of_hessian(gradient, last.hessian, free)
+            return last
+
+        def lower(at: _State, step: FloatArray, model: Quadratic) -> _State | None:
+            found = self._lower(at, step, model, ROUNDED if model.decrement < LOOSE else 0.0)
+            return None if found is None else at._replace(point=found)
+
+        (point, _, _), found, _ = descend(start, model, lower, SHARP, MAX_NEWTON, slow=(2, DECREMENT))
+        if found.decrement > DECREMENT or not found.is_convex:
+            raise ConvergenceError(
+                f"the search for the maximum of the likelihood did not converge (decrement {found.decrement:.3g})", point.value
+            )
+        return point, found
 
     def _hessian(self, point: Point, free: npt.NDArray[np.bool_], chart: Chart) -> FloatArray:
         """Differences of the score of D at fixed scale, in the coordinates of the chart.

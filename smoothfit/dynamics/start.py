@@ -7,6 +7,7 @@ from math import factorial
 import numpy as np
 
 from .._validation import FloatArray
+from ..inference.damped import lengths
 from .observer import ObserverForm
 from .sample import Sample
 from .specification import Equation
@@ -27,6 +28,12 @@ def triangular(columns: FloatArray) -> FloatArray:
     whole = len(columns) // block * block
     parts = np.asarray(np.linalg.qr(columns[:whole].reshape(-1, block, columns.shape[1]), mode="r")).reshape(-1, columns.shape[1])
     return triangular(np.vstack([parts, columns[whole:]]))
+
+
+def regress(design: FloatArray, target: FloatArray) -> FloatArray:
+    """Coefficients by least squares of columns in any unit, the shortest of them where columns are dependent."""
+    scale = lengths(design)
+    return np.asarray((np.linalg.lstsq(design / scale, target, rcond=1e-12)[0].T / scale).T)
 
 
 def filled(sample: Sample) -> FloatArray:
@@ -92,10 +99,7 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
     design, target = R[:, :-p], R[:, -p:]
     if equation.known:
         return _beside_known(equation, design, target)
-    scale = np.linalg.norm(design, axis=0)
-    scale[scale == 0] = 1.0
-    solution = np.linalg.lstsq(design / scale, target, rcond=1e-12)[0] / scale[:, None]
-    return np.asarray(solution.T.reshape(p, -1).ravel())
+    return np.asarray(regress(design, target).T.reshape(p, -1).ravel())
 
 
 def echelon_start(equation: ObserverForm, sample: Sample) -> FloatArray:
@@ -120,9 +124,7 @@ def echelon_start(equation: ObserverForm, sample: Sample) -> FloatArray:
             blocks.append(triangular(both - nuisance @ (nuisance.T @ both)))
         if blocks:
             R = np.vstack(blocks)
-            scale = np.linalg.norm(R[:, :-1], axis=0)
-            scale[scale == 0] = 1.0
-            found = np.linalg.lstsq(R[:, :-1] / scale, R[:, -1], rcond=1e-12)[0] / scale
+            found = regress(R[:, :-1], R[:, -1])
             curves[i], inputs[i, :m] = found[:n], found[n : n + m * k].reshape(m, k)
             constants[i] = found[-1] if equation.intercept else 0.0
     return equation.with_known(equation.of_highest(curves, inputs, constants))
@@ -135,7 +137,7 @@ def _beside_known(equation: Equation, design: FloatArray, target: FloatArray) ->
     is_known = np.zeros(equation.n_params, np.bool_)
     is_known[[one.place for one in equation.known]] = True
     for row, known, y in zip(theta, is_known.reshape(-1, width), target.T, strict=True):
-        row[~known] = np.linalg.lstsq(design[:, ~known], y - design[:, known] @ row[known], rcond=1e-12)[0]
+        row[~known] = regress(design[:, ~known], y - design[:, known] @ row[known])
     return np.asarray(theta.ravel())
 
 

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from ..._validation import FloatArray, check_choice
 from ...errors import ConvergenceError, SmoothfitError
+from ...inference.damped import Quadratic, descend
 from ..fast import Chart, FastPoleError, check_vanishing
 from ..moving_average import DIFFERENCE, moving_average, slopes_of_average, widths_of
 from ..regressing import (
@@ -43,7 +44,7 @@ from ..regressing import (
     search_starts,
     unrestricted,
 )
-from ..relation import FASTEST, FURTHEST, Relation, Rows
+from ..relation import ROUNDING, Relation, Rows, in_range
 from ..scoring import ONE_SIDED, agree
 from . import arx, kalman, output_error
 from .base import Fitted, Method, Problem, RowScores
@@ -228,67 +229,99 @@ def _linearised(
     return e, J
 
 
-def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Descended:
-    """Gauss-Newton steps with Levenberg's damping, then Newton's with differences of exact gradients; v between its bounds."""
-    damping, last = 1e-6, len(x) - 1
-    size = float(np.linalg.norm(rows.target))
-    decrement = np.inf
-    e = np.full(1, np.inf)
-    newton: tuple[FloatArray, tuple[Any, ...]] | None = None  # the last Hessian, and the coordinates that it is of
-    for _ in range(MAX_ITERATIONS):
-        e, J = _structured(relation, rows, x, exact)
-        chart = Chart.at(relation.equation, x[:last], 0, relation.step)
-        turn = _turn(chart, x)
-        gauss, slope = turn.T @ (J.T @ J) @ turn, turn.T @ (J.T @ e)
-        check_vanishing(relation.equation, chart, x[:last], relation.step, -float(slope[chart.lead or 0]))
-        noise = float(e @ e) / len(e)
-        whole = np.zeros((len(x), len(x)))
-        if np.linalg.norm(e) <= 1e-13 * size:
-            return Descended(x, _unturned(gauss / noise, turn), 0.0, e, J)
-        slope = slope / noise  # towards smaller sums of squares
+class _Point(NamedTuple):
+    """(theta, v), e with its slopes, and the coordinates of a step."""
+
+    x: FloatArray
+    e: FloatArray
+    J: FloatArray
+    chart: Chart
+
+
+class _Descent:
+    """Gauss-Newton steps, and near the minimum Newton's with differences of exact gradients; v between its bounds."""
+
+    def __init__(self, relation: Relation, rows: Rows, exact: bool):
+        self.relation, self.rows, self.exact = relation, rows, exact
+        self.size = float(np.linalg.norm(rows.target))
+        self.last: tuple[Quadratic, tuple[Any, ...]] | None = None  # Newton's model, and the coordinates that it is of
+
+    def at(self, x: FloatArray) -> _Point:
+        """A point with derivatives."""
+        chart = Chart.at(self.relation.equation, x[:-1], 0, self.relation.step)
+        return _Point(x, *_structured(self.relation, self.rows, x, self.exact), chart)
+
+    def model(self, point: _Point) -> Quadratic:
+        """The model of n log |e|^2 / 2."""
+        x, e, J, chart = point
+        turn, noise = _turn(chart, x), max(float(e @ e), (ROUNDING * self.size) ** 2) / len(e)
+        gradient, gauss = -turn.T @ (J.T @ e) / noise, turn.T @ (J.T @ J) @ turn / noise
+        check_vanishing(self.relation.equation, chart, x[:-1], self.relation.step, float(gradient[chart.lead or 0]))
         free = np.ones(len(x), np.bool_)
-        free[last] = not ((x[last] == 0 and slope[last] <= 0) or (x[last] == 1 and slope[last] >= 0))
-        hessian = whole[np.ix_(free, free)] = gauss[np.ix_(free, free)] / noise
-        scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
-        near = decrement < NEAR
-        if near:
-            of = chart.lead, *free.tolist()
-            if newton is None or newton[1] != of or decrement > SETTLED or len(rows.target) < LONG:
-                newton = _hessian(relation, rows, x, chart, free, 1 / scale, exact, noise, slope), of
-            hessian = newton[0]
-        curvature, axes = np.linalg.eigh(hessian / np.outer(scale, scale))
-        along = axes.T @ (slope[free] / scale)
-        strength = np.maximum(np.abs(curvature), 1e-10)
-        decrement = float(along @ (along / strength))
-        whole[np.ix_(free, free)] = hessian
-        if near and curvature.min() > 0 and decrement <= DECREMENT:
-            return Descended(x, _unturned(whole, turn), decrement, e, J)
-        for _ in range(30):
-            step = np.zeros(len(x))
-            step[free] = axes @ (along / (strength + damping)) / scale
-            trial = _moved(chart, x, chart.within(x[:last], step, whole))
-            trial[last] = np.clip(trial[last], 0.0, 1.0)
-            if np.isfinite(trial).all():
-                with np.errstate(all="ignore"):
-                    f = _weighted(relation, rows, trial, exact) if _is_calm(relation, trial[:last]) else np.full(1, np.inf)
-                if np.isfinite(f).all() and f @ f <= (e @ e) * (1 + 1e-14):
-                    x, damping = trial, max(damping / 10, 1e-12)
-                    break
-            damping = max(8 * damping, 1e-6)
+        if np.linalg.norm(e) <= ROUNDING * self.size:
+            return Quadratic.of_hessian(np.zeros(len(x)), gauss, free)
+        free[-1] = not ((x[-1] == 0 and gradient[-1] >= 0) or (x[-1] == 1 and gradient[-1] <= 0))
+        model, of = Quadratic.of_hessian(gradient, gauss, free), (chart.lead, free[-1])
+        if model.decrement >= NEAR:
+            return model._replace(is_convex=False)
+        if self.last is None or self.last[1] != of or self.last[0].decrement > SETTLED or len(self.rows.target) < LONG:
+            widths = 1 / np.sqrt(np.maximum(model.hessian.diagonal(), 1e-300))
+            hessian = self._hessian(point, free, widths, noise, gradient)
         else:
-            if near and decrement <= LOOSE:
-                return Descended(x, _unturned(whole, turn), decrement, e, J)
-            break
-    raise ConvergenceError(
-        f'the search for the minimum did not converge (decrement {decrement:.3g}); use method="kalman"',
-        float(e @ e),
-    )
+            hessian = self.last[0].hessian
+        self.last = Quadratic.of_hessian(gradient, hessian, free), of
+        return self.last[0]
+
+    def lower(self, point: _Point, step: FloatArray, model: Quadratic) -> _Point | None:
+        """The point after a step, if its sum of squares is not larger."""
+        trial = _moved(point.chart, point.x, point.chart.within(point.x[:-1], step, model.hessian))
+        trial[-1] = np.clip(trial[-1], 0.0, 1.0)
+        if not (np.isfinite(trial[-1]) and in_range(self.relation, trial[:-1], 3.0)):
+            return None
+        with np.errstate(all="ignore"):
+            e = _weighted(self.relation, self.rows, trial, self.exact)
+            return self.at(trial) if e @ e <= (point.e @ point.e) * (1 + 1e-14) else None
+
+    def _hessian(
+        self, point: _Point, free: npt.NDArray[np.bool_], deviations: FloatArray, noise: float, gradient: FloatArray
+    ) -> FloatArray:
+        """Half the Hessian of n log |e|^2 at fixed scale by the coordinates of a chart, by differences of gradients.
+
+        Steps are a small part of the standard `deviations`. Of long samples they are shorter and to one side (see
+        `scoring.Search`).
+        """
+        x, _, _, chart = point
+        hessian, last = np.zeros((len(x), len(x))), len(x) - 1
+        one_sided = len(self.rows.target) > ONE_SIDED
+        part = WIDTH / 10 if one_sided else WIDTH
+        for i in np.flatnonzero(free).tolist():
+            width = part * deviations[i]
+            step = min(width, part * x[i]) if i == last and x[i] > 0 else chart.difference(x[:-1], i, width)
+            unit = np.zeros(len(x))
+            unit[i] = step
+            signs = (1.0, -1.0) if not one_sided else (-1.0,) if i == last and x[i] > 0.5 else (1.0,)
+            sides = [(0.0, gradient)] if one_sided else []
+            for sign in signs:
+                moved = _moved(chart, x, sign * unit)
+                moved[last] = np.clip(moved[last], 0.0, 1.0)
+                e, J = _structured(self.relation, self.rows, moved, self.exact)
+                length = moved[i] - x[i] if i == last else sign * step
+                sides.append((length, -_turn(chart, moved).T @ (J.T @ e) / noise))
+            (one, there), (other, here) = sides[-1], sides[0]
+            hessian[i] = (there - here) / (one - other)
+        return np.asarray((hessian + hessian.T) / 2)
 
 
-def _is_calm(relation: Relation, theta: FloatArray) -> bool:
-    poles = np.linalg.eigvals(relation.equation.matrices(theta)[0])
-    furthest = np.where(poles.imag == 0, FURTHEST, FASTEST)
-    return bool((np.abs(poles) * relation.step < furthest).all() and (poles.real * relation.step < 3).all())
+def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Descended:
+    """The minimum that a start leads to."""
+    descent = _Descent(relation, rows, exact)
+    (x, e, J, chart), at, _ = descend(descent.at(x), descent.model, descent.lower, DECREMENT, MAX_ITERATIONS)
+    if at.decrement > LOOSE:
+        raise ConvergenceError(
+            f'the search for the minimum did not converge (decrement {at.decrement:.3g}); use method="kalman"', float(e @ e)
+        )
+    back = np.linalg.inv(_turn(chart, x))
+    return Descended(x, np.asarray(back.T @ at.hessian @ back), at.decrement, e, J)
 
 
 def _moved(chart: Chart, x: FloatArray, step: FloatArray) -> FloatArray:
@@ -301,51 +334,6 @@ def _turn(chart: Chart, x: FloatArray) -> FloatArray:
     turn = np.eye(len(x))
     turn[:-1, :-1] = chart.jacobian(x[:-1])
     return turn
-
-
-def _unturned(hessian: FloatArray, turn: FloatArray) -> FloatArray:
-    """A Hessian by (theta, v) from one by the coordinates of a chart, whose derivatives are `turn`."""
-    back = np.linalg.inv(turn)
-    return np.asarray(back.T @ hessian @ back)
-
-
-def _hessian(
-    relation: Relation,
-    rows: Rows,
-    x: FloatArray,
-    chart: Chart,
-    free: npt.NDArray[np.bool_],
-    deviations: FloatArray,
-    exact: bool,
-    noise: float,
-    slope: FloatArray,
-) -> FloatArray:
-    """Half the Hessian of n log sum e^2 at fixed scale by the coordinates of a chart, by differences of J'e, `slope` at x.
-
-    Steps are a small part of the standard `deviations`. Of long samples they are shorter and to one side (see
-    `scoring.Search`).
-    """
-    columns, last = [], len(x) - 1
-    one_sided = len(rows.target) > ONE_SIDED
-    part = WIDTH / 10 if one_sided else WIDTH
-    for i, deviation in zip(np.flatnonzero(free).tolist(), deviations, strict=True):
-        width = part * deviation
-        step = min(width, part * x[i]) if i == last and x[i] > 0 else chart.difference(x[:-1], i, width)
-        unit = np.zeros(len(x))
-        unit[i] = step
-        signs = (1.0, -1.0) if not one_sided else (-1.0,) if i == last and x[i] > 0.5 else (1.0,)
-        sides = [(0.0, slope[free])] if one_sided else []
-        for sign in signs:
-            moved = _moved(chart, x, sign * unit)
-            if i == last:
-                moved[i] = np.clip(moved[i], 0.0, 1.0)
-            e, J = _structured(relation, rows, moved, exact)
-            length = moved[i] - x[i] if i == last else sign * step
-            sides.append((length, (_turn(chart, moved).T @ (J.T @ e))[free] / noise))
-        (one, there), (other, here) = sides[-1], sides[0]
-        columns.append(-(there - here) / (one - other))
-    hessian = np.column_stack(columns)
-    return np.asarray((hessian + hessian.T) / 2)
 
 
 def _noises(relation: Relation, x: FloatArray, log_variance: float) -> FloatArray:

@@ -20,9 +20,10 @@ import numpy.typing as npt
 
 from ..._validation import FloatArray, check_positive
 from ...errors import ConvergenceError, DataError, SpecificationError
+from ...inference.damped import lengths
 from ..regressing import fitted_regression, noise_by_node, relation_of
 from ..relation import Rows
-from ..start import starts
+from ..start import regress, starts
 from .base import Fitted, Method, Problem
 
 MAX_ITERATIONS = 200
@@ -60,8 +61,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
     theta = starts(equation, sample)[0]
     for _ in range(MAX_ITERATIONS):
         J, target = _stacked(blocks, theta, derivatives, m)
-        scale = np.linalg.norm(J, axis=0)
-        solution = np.linalg.lstsq(J / scale, target, rcond=None)[0] / scale
+        solution = regress(J, target)
         moved = J[:, :k] @ (solution[:k] - theta)
         residual = target - J @ solution
         theta = solution[:k]
@@ -72,7 +72,7 @@ def estimate(problem: Problem, share: float = 0.5) -> Fitted:
         raise ConvergenceError(
             f'the weights have not converged after {MAX_ITERATIONS} iterations; use method="weak" or method="kalman"', float("inf")
         )
-    basis = np.linalg.qr(J[:, k:] / scale[k:])[0]
+    basis = np.linalg.qr(J[:, k:] / lengths(J[:, k:]))[0]
     columns_left = J[:, :k] - basis @ (basis.T @ J[:, :k])
     places = Rows(target, columns_left, np.arange(len(target)) % len(sample), np.zeros(len(target), np.int64))
     fitted = fitted_regression(problem, places, theta, columns_left, residual, sigma2=noise / h**2)

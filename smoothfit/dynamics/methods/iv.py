@@ -36,7 +36,7 @@ from ..regressing import (
     search_starts,
     stable,
 )
-from ..relation import EXACT, FASTEST, FURTHEST, Relation, Rows
+from ..relation import EXACT, Relation, Rows, in_range
 from ..scoring import agree
 from .base import Fitted, Method, Problem, RowScores
 from .noises import noises_at, of_both_noises
@@ -54,13 +54,9 @@ def estimate(problem: Problem) -> Fitted:
     return _fitted(problem, relation, rows, _best(problem, relation, rows))
 
 
-def _of_part(problem: Problem) -> Settled:
-    return _best(problem, *relation_of(problem))
-
-
 def _best(problem: Problem, relation: Relation, rows: Rows) -> Settled:
     """The fixed point whose noise-free solution is nearest to the observations."""
-    near = of_first_rows(problem, _of_part)
+    near = of_first_rows(problem, lambda part: _best(part, *relation_of(part)))
     starts_of = [near.theta] if near is not None else search_starts(problem, relation)
     found: list[tuple[float, Settled]] = []
     failure: Exception | None = None
@@ -146,9 +142,7 @@ def _iterate(relation: Relation, rows: Rows, theta: FloatArray, patience: int) -
         share = 1.0
         while share > 1e-6:
             trial = chart.moved(theta, np.zeros(0), chart.within(theta, share * turned, cross.T @ cross))[0]
-            poles = np.linalg.eigvals(relation.equation.matrices(trial)[0])
-            near = (np.abs(poles) * relation.step < np.where(poles.imag == 0, FURTHEST, FASTEST)).all()
-            if np.isfinite(trial).all() and near and (poles.real * longest < GREATEST_GROWTH).all():
+            if in_range(relation, trial, GREATEST_GROWTH * relation.step / longest):
                 break
             share /= 2
         theta = trial

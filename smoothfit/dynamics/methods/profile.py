@@ -17,11 +17,13 @@ intensity sigma^2 / lam, its middle is sigma^2 J'[(1 - rho) (I - S)^2 + rho (I -
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ..._validation import FloatArray, check_positive
 from ...errors import ConvergenceError, NumericalError, SpecificationError
+from ...inference.damped import Quadratic, descend
 from ..likelihood import StateSpace
 from ..scoring import DIFFERENCE
 from ..start import starts
@@ -83,47 +85,40 @@ def _jacobian(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatAr
     return np.column_stack(columns), float(sigma2)
 
 
-def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, float]:
-    """theta, residuals, Jacobian and decrement at the minimum of the sum of squares."""
+class _Point(NamedTuple):
+    """Coefficients, residuals, derivatives of the curve, and the noise variance."""
+
+    theta: FloatArray
+    r: FloatArray
+    J: FloatArray
+    sigma2: float
+
+
+def _descend(model: StateSpace, lam: float, theta: FloatArray) -> tuple[_Point, float]:
+    """The minimum of the sum of squares, and its decrement."""
     y = model.sample.y[:, 0]
     y = y[np.isfinite(y)]
-    damping, r = 1e-6, y - _curve(model, lam, theta)
-    decrement = np.inf
-    for _ in range(MAX_ITERATIONS):
-        J, sigma2 = _jacobian(model, lam, theta)
-        scale = np.linalg.norm(J, axis=0)
-        U, s, Vt = np.linalg.svd(J / scale, full_matrices=False)
-        along = U.T @ r
-        decrement = float(along @ along) / max(sigma2, float(np.finfo(float).tiny))
-        if decrement <= DECREMENT:
-            return theta, r, J, decrement
-        for _ in range(25):
-            trial = theta + (Vt.T @ (s / (s**2 + damping) * along)) / scale
-            left = y - _curve(model, lam, trial) if np.isfinite(trial).all() else np.full_like(r, np.inf)
-            if np.isfinite(left).all() and left @ left <= r @ r:
-                theta, r, damping = trial, left, max(damping / 10, 1e-14)
-                break
-            damping = max(10 * damping, 1e-6)
-        else:
-            if decrement <= LOOSE:
-                return theta, r, J, decrement
-            break
-    raise ConvergenceError(
-        f'the search for the minimum did not converge (decrement {decrement:.3g}); use method="kalman"',
-        float(r @ r),
-    )
+
+    def lower(point: _Point, step: FloatArray, _: Quadratic) -> _Point | None:
+        trial = point.theta + step
+        r = y - _curve(model, lam, trial) if np.isfinite(trial).all() else np.full_like(y, np.nan)
+        return _Point(trial, r, *_jacobian(model, lam, trial)) if r @ r <= point.r @ point.r else None
+
+    def quadratic(point: _Point) -> Quadratic:
+        return Quadratic.of_residuals(-point.J, point.r, max(point.sigma2, float(np.finfo(float).tiny)))
+
+    start = _Point(theta, y - _curve(model, lam, theta), *_jacobian(model, lam, theta))
+    found, at, _ = descend(start, quadratic, lower, DECREMENT, MAX_ITERATIONS)
+    if at.decrement > LOOSE:
+        raise ConvergenceError(
+            f'the search for the minimum did not converge (decrement {at.decrement:.3g}); use method="kalman"',
+            float(found.r @ found.r),
+        )
+    return found, at.decrement
 
 
-def _fitted(
-    problem: Problem,
-    lam: float,
-    q: float,
-    sigma2: float,
-    theta: FloatArray,
-    r: FloatArray,
-    J: FloatArray,
-    decrement: float,
-) -> Fitted:
+def _fitted(problem: Problem, lam: float, q: float, sigma2: float, found: _Point, decrement: float) -> Fitted:
+    theta, r, J, _ = found
     sample, k = problem.sample, len(theta)
     read = np.isfinite(sample.y[:, 0])
     smoothed = np.empty_like(J)

@@ -21,14 +21,20 @@ import numpy.typing as npt
 
 from ..._validation import FloatArray
 from ...errors import ConvergenceError, SmoothfitError
+from ...inference.damped import Quadratic, descend
 from ...markov.discretize import COMPLEX_STEP
 from ..fast import Chart, FastPoleError, check_vanishing, fast_starts
 from ..regressing import by_node, of_first_rows, relation_of, require_memory_loss
 from ..relation import EXACT, Relation, Rows, triangle
+from ..scoring import DAMPING, LONGEST_LOG_STEP
 from ..start import starts
 from . import arx, kalman
 from .base import Fitted, Method, Problem, RowScores, check_enough
 
+DECREMENT = 1e-8
+LOOSE = 1e-5  # where no step is better
+MAX_ITERATIONS = 300
+FLAT = 1e-7  # curvature by the logarithm of a variance that has vanished
 INSTEAD = 'use method="kalman", a lower order, or a longer sample'
 
 Complex = npt.NDArray[np.complex128]
@@ -69,7 +75,7 @@ def estimate(problem: Problem) -> Fitted:
     near = _near(problem)
     if near is not None:
         try:
-            return _fitted(problem, relation, rows, runs, _maximise(relation, runs, near))
+            return _fitted(problem, relation, rows, runs, *_maximise(relation, runs, near))
         except (ConvergenceError, FastPoleError):  # the starts below follow, whose failures are raised
             pass
     step = problem.sample.step
@@ -87,7 +93,7 @@ def estimate(problem: Problem) -> Fitted:
         if not np.isfinite(value):
             continue
         try:
-            return _fitted(problem, relation, rows, runs, _maximise(relation, runs, x))
+            return _fitted(problem, relation, rows, runs, *_maximise(relation, runs, x))
         except (ConvergenceError, FastPoleError) as error:
             failure = failure if isinstance(failure, FastPoleError) else error
     raise failure
@@ -273,64 +279,48 @@ def _scores(run: Spectra, ends: Ends, by_log: FloatArray, excess: FloatArray, we
     return scores
 
 
-class Maximum(NamedTuple):
-    """A maximum of the likelihood: x, D, expected Hessian, decrement, and scores by frequency with the runs of these."""
+class _Point(NamedTuple):
+    """Coefficients and log variances x, D and its derivatives there, and the coordinates of a step."""
 
     x: FloatArray
     value: float
-    hessian: FloatArray
-    decrement: float
-    scores: FloatArray
-    run: npt.NDArray[np.int64]
+    derivatives: Derivatives
+    chart: Chart
 
 
-def _maximum(x: FloatArray, value: float, hessian: FloatArray, decrement: float, derivatives: Derivatives) -> Maximum:
-    scores = [each() for each in derivatives.scores]
-    return Maximum(
-        x, value, hessian, decrement, np.vstack(scores), np.repeat(np.arange(len(scores)), [len(each) for each in scores])
-    )
-
-
-def _maximise(relation: Relation, runs: list[Spectra], x: FloatArray) -> Maximum:
-    """Scoring with damping. A variance that vanishes runs to where the likelihood is flat in its logarithm."""
-    (value, models), damping = _objective(relation, runs, x), 1e-4
-    for _ in range(300):
-        derivatives = _derivatives(relation, runs, x, models)
-        gradient, hessian = derivatives.gradient, derivatives.hessian
-        chart = Chart.at(relation.equation, x[:-2], 2, relation.step)
-        turn = chart.jacobian(x[:-2])
-        plain, gradient, hessian = hessian, turn.T @ gradient, turn.T @ hessian @ turn
-        check_vanishing(relation.equation, chart, x[:-2], relation.step, float(gradient[chart.lead or 0]))
-        scale = np.sqrt(np.maximum(hessian.diagonal(), 1e-300))
-        flat = (hessian.diagonal() < 1e-7) & (np.arange(len(x)) >= len(x) - 2)
-        free = ~flat
-        unit = hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
-        along = gradient[free] / scale[free]
-        decrement = float(along @ np.linalg.lstsq(unit, along, rcond=None)[0])
-        if decrement <= 1e-8:
-            return _maximum(x, value, plain, decrement, derivatives)
-        for _ in range(30):
-            step = np.zeros(len(x))
-            step[free] = -np.linalg.solve(unit + damping * np.eye(int(free.sum())), along) / scale[free]
-            longest = np.abs(step[-2:]).max()
-            step *= min(1.0, 3.0 / max(longest, 1e-300))
-            theta, factors = chart.moved(x[:-2], np.ones(2), chart.within(x[:-2], step, np.outer(free, free) * hessian))
-            there = np.concatenate([theta, x[-2:] + np.log(factors)])
-            trial, moved = _objective(relation, runs, there)
-            if trial < value:
-                x, value, models, damping = there, trial, moved, max(damping / 8, 1e-10)
-                break
-            damping = max(8 * damping, 1e-4)
-        else:
-            if decrement <= 1e-5:
-                return _maximum(x, value, plain, decrement, derivatives)
-            raise ConvergenceError(f"Whittle's likelihood did not converge (decrement {decrement:.3g}); {INSTEAD}", value)
-    raise ConvergenceError(f"Whittle's likelihood has not converged after 300 steps; {INSTEAD}", value)
-
-
-def _fitted(problem: Problem, relation: Relation, rows: Rows, runs: list[Spectra], found: Maximum) -> Fitted:
-    x, value, hessian, decrement, scores, run = found
+def _maximise(relation: Relation, runs: list[Spectra], x: FloatArray) -> tuple[_Point, float]:
+    """Scoring, to a maximum and its decrement. A variance that vanishes runs to where the likelihood is flat in its logarithm."""
     n = len(x) - 2
+
+    def at(x: FloatArray, below: float) -> _Point | None:
+        value, models = _objective(relation, runs, x)
+        if not value < below:
+            return None
+        return _Point(x, value, _derivatives(relation, runs, x, models), Chart.at(relation.equation, x[:n], 2, relation.step))
+
+    def model(point: _Point) -> Quadratic:
+        turn = point.chart.jacobian(point.x[:n])
+        gradient, hessian = turn.T @ point.derivatives.gradient, turn.T @ point.derivatives.hessian @ turn
+        check_vanishing(relation.equation, point.chart, point.x[:n], relation.step, float(gradient[point.chart.lead or 0]))
+        return Quadratic.of_hessian(gradient, hessian, (hessian.diagonal() >= FLAT) | (np.arange(n + 2) < n))
+
+    def lower(point: _Point, step: FloatArray, model: Quadratic) -> _Point | None:
+        step = step * min(1.0, LONGEST_LOG_STEP / max(np.abs(step[n:]).max(), 1e-300))
+        theta, factors = point.chart.moved(point.x[:n], np.ones(2), point.chart.within(point.x[:n], step, model.hessian))
+        return at(np.concatenate([theta, point.x[n:] + np.log(factors)]), point.value)
+
+    start = at(x, np.inf)
+    if start is None:
+        raise ConvergenceError(f"Whittle's likelihood is not finite at a start; {INSTEAD}")
+    point, found, _ = descend(start, model, lower, DECREMENT, MAX_ITERATIONS, damping=DAMPING)
+    if found.decrement > LOOSE:
+        raise ConvergenceError(f"Whittle's likelihood did not converge (decrement {found.decrement:.3g}); {INSTEAD}", point.value)
+    return point, found.decrement
+
+
+def _fitted(problem: Problem, relation: Relation, rows: Rows, runs: list[Spectra], found: _Point, decrement: float) -> Fitted:
+    x, value, (_, hessian, scores), _ = found
+    n, by_run = len(x) - 2, [each() for each in scores]
     # D is the sum over all N frequencies, each pair counted twice: it is -2 log-likelihood but for a constant.
     flat = np.append(np.zeros(n, np.bool_), hessian.diagonal()[n:] < 1e-4)
     free = ~flat
@@ -342,7 +332,7 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, runs: list[Spectra
     bread = 2 * np.linalg.inv(hessian[inner]) * np.outer(public[free], public[free])
     cov[inner] = bread
     boundary = tuple(name for name, value in (("q", q), ("sigma", sigma)) if value == 0)
-    theta = x[:n]
+    theta, run = x[:n], np.repeat(np.arange(len(by_run)), [len(each) for each in by_run])
     return Fitted(
         theta=theta,
         cov=cov,
@@ -353,7 +343,7 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, runs: list[Spectra
         resid=by_node(problem, rows, relation.residual(theta, rows)),
         n_rows=len(problem.sample),
         bread=bread,
-        by_row=RowScores(-0.5 * scores[:, free] / public[free], run),  # a pair of conjugate frequencies is one observation
+        by_row=RowScores(-0.5 * np.vstack(by_run)[:, free] / public[free], run),  # a pair of conjugate frequencies is one row
         llf=-0.5 * (value + sum(each.n for each in runs) * np.log(2 * np.pi)),
         decrement=decrement,
         boundary=boundary,
