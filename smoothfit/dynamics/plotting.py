@@ -103,6 +103,8 @@ def plot_step_response(results: Smoothed, t: Any, alpha: float, ax: Axes | None)
 
 def plot_bode(results: Smoothed, w: Any, alpha: float, ax: Any) -> npt.NDArray[Any]:
     """Magnitude and phase of every output's response to every input by frequency, with intervals."""
+    from matplotlib.ticker import MaxNLocator
+
     parts, sample = _by_pair(results, results.frequency_response(w, alpha)), results.model.sample
     axes = panels(ax, 2, 1, (7, 2.7), sharex=ax is None)
     for one, name in zip(axes, ("magnitude", "phase"), strict=True):
@@ -118,15 +120,9 @@ def plot_bode(results: Smoothed, w: Any, alpha: float, ax: Any) -> npt.NDArray[A
     axes[0].set(yscale="log", ylabel="magnitude")
     unit = f" (radians per {sample.abscissa.unit})" if sample.abscissa.unit else ""
     axes[1].set(xlabel=f"angular frequency{unit}", ylabel="phase (degrees)")
-    axes[1].yaxis.set_major_locator(_multiples_of_45())
+    axes[1].yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 1.5, 3, 4.5, 9, 10]))  # multiples of 45
     add_legend(axes[1])
     return axes
-
-
-def _multiples_of_45() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(nbins=6, steps=[1, 1.5, 3, 4.5, 9, 10])
 
 
 def _by_pair(results: Smoothed, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -96,7 +96,7 @@ def search(criterion: Criterion, n_starts: int) -> Optimum:
 
     logger.info("search over %d parameters: grid of %d points, %d starts", n_searched, values.size, len(promising))
     try:
-        best = best_from(promising.tolist(), follow, LEVEL)
+        best = best_from(promising.tolist(), follow)
     except ConvergenceError as error:
         raise ConvergenceError(f"{str(error).rsplit(';', 1)[0]}; {SINGULAR_REMEDY}, or {REMEDY}", error.value) from None
     assert best is not None

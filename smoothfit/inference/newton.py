@@ -114,7 +114,7 @@ def minimize(
         return _descend(objective, start, lower, upper, len(lows))
 
     logger.info("search over %d parameters: grid of %d points, %d local minima", len(lower), lengths[-1], len(lows))
-    best = best_from(lows, follow, LEVEL)
+    best = best_from(lows, follow)
     assert best is not None
     return _rescanned(objective, best, grids[0], lower, upper, is_inside)
 
@@ -169,7 +169,7 @@ def certified(
         outside.append(found)
         return None
 
-    best = best_from(sorted(ends, key=lambda end: end.value), follow, LEVEL)
+    best = best_from(sorted(ends, key=lambda end: end.value), follow)
     if best is None:
         return min(outside, key=lambda found: found.value)
     return _rescanned(objective, best, grid, lower, upper, is_inside)
@@ -193,16 +193,16 @@ def best_of(searches: Sequence[Callable[[], Result]]) -> Result:
     def follow(search: Callable[[], Result], _: Result | None) -> Result:
         return search()
 
-    best = best_from(searches, follow, LEVEL)
+    best = best_from(searches, follow)
     assert best is not None
     return best
 
 
-def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None], level: float) -> Result | None:
+def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], Result | None]) -> Result | None:
     """The result with the smallest criterion of those that the starts lead to; None if they lead to none.
 
     `follow` is given the best result so far, and returns None for a start that need not be followed. An error is raised if a search
-    that failed got lower than any that ended, by more than `level`: what did not converge was lower.
+    that failed got lower than any that ended, by more than `LEVEL`: what did not converge was lower.
     """
     best: Result | None = None
     failure: ConvergenceError | None = None
@@ -215,7 +215,7 @@ def best_from(starts: Iterable[Start], follow: Callable[[Start, Result | None], 
             continue
         if result is not None and (best is None or result.value < best.value):
             best = result
-    if failure is not None and (best is None or failure.value < best.value - level):
+    if failure is not None and (best is None or failure.value < best.value - LEVEL):
         raise failure
     return best
 

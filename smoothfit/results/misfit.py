@@ -379,7 +379,7 @@ def _autocorrelation(reading: NoisyReadings, z: FloatArray, level: float, remedi
     if p > level or abs(correlations[lag]) < LEAST_CORRELATION:
         return None
     remedy = remedies.autocorrelation.format(reading.name)
-    if isinstance(reading, Readings) and reading.upper is None and reading.deriv == 0 and _accumulates(reading.y):
+    if isinstance(reading, Readings) and reading.upper is None and reading.deriv == 0 and (np.diff(reading.y) >= 0).all():
         remedy += "; of cumulative counts pass the increments to sf.observe_integral, of rounded positions the step, resolution="
     return Misfit(
         reading.name,
@@ -388,11 +388,6 @@ def _autocorrelation(reading: NoisyReadings, z: FloatArray, level: float, remedi
         f"prediction errors of {reading.name!r} are autocorrelated ({correlations[lag]:.2f} at lag {lag + 1})",
         remedy,
     )
-
-
-def _accumulates(y: FloatArray) -> bool:
-    """Whether observations are never below the one before."""
-    return bool(np.all(np.diff(y) >= 0))
 
 
 def _rounding(reading: NoisyReadings, sd: float, remedies: Remedies) -> Misfit | None:

@@ -306,7 +306,7 @@ class GeneralCriterion:
         paths = _Paths(self, len(starts), first[0][1], guesses)
         trusting = [] if of_parts is not None else self._trusting(starts)
         candidates = [(start, False) for start in first] + [(start, True) for start in trusting]
-        best = best_from(candidates, lambda each, best: paths.follow(each[0], None if each[1] else best), LEVEL)
+        best = best_from(candidates, lambda each, best: paths.follow(each[0], None if each[1] else best))
         if best is None:
             if self.method == "ml":
                 raise ConvergenceError("the likelihood has no maximum short of an SD of zero, where it grows without bound;")
@@ -318,7 +318,7 @@ class GeneralCriterion:
         others = [] if self.is_rough else self._without(*paths.end(best))
         if of_parts is None:
             others += self._elsewhere(best, pool)
-        best = best_from([None, *others], lambda start, _: sound if start is None else paths.follow(start, sound), LEVEL)
+        best = best_from([None, *others], lambda start, _: sound if start is None else paths.follow(start, sound))
         assert best is not None
         return paths, best
 

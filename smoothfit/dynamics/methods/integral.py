@@ -66,7 +66,8 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
             raise SpecificationError(
                 f'the error of the term {problem.equation.terms[0].name} is not measurement noise; use weights="ols"'
             )
-        return by_smoothed_terms(problem, _by_sums)
+        # Without process noise, which no method supports beside terms.
+        return by_smoothed_terms(problem, lambda linear: _by_sums_alone(linear, *relation_of(linear))[0])
     weights = weights or "gls"
     if weights == "gls" and len(problem.sample) >= LONG:
         long = _long(problem)
@@ -78,11 +79,6 @@ def estimate(problem: Problem, weights: str | None = None) -> Fitted:
     fitted, back = _by_sums_alone(problem, relation, rows)
     A = polynomial(relation.psi(fitted.theta), relation.order)
     return _with_both_noises(problem, relation, rows, fitted, A, back)
-
-
-def _by_sums(problem: Problem) -> Fitted:
-    """Ordinary least squares without process noise, which no method supports beside terms."""
-    return _by_sums_alone(problem, *relation_of(problem))[0]
 
 
 def _by_sums_alone(problem: Problem, relation: Relation, rows: Rows) -> tuple[Fitted, FloatArray]:
