@@ -21,10 +21,11 @@ is that of sizes: variances, intensities and amplitudes. Length scales, periods 
 Nodes. One or two parameters: the trapezoidal rule on a lattice along the eigenvectors of the Hessian of the log density at its
 mode (the grid strategy of Rue, Martino & Chopin 2009), grown from the mode and from every other region of high density that a
 scan of the bounds finds, until the density has fallen to `CUT` of its maximum. On smooth densities the rule converges
-exponentially; the step is halved until the sublattices of twice the step agree. More parameters: Sobol points from a split-t
-law about the mode (Geweke 1989), weighted by density over proposal, and if too few of them are effective rounds from mixtures that
-are adapted to the points so far, see `adaptive`. At most `MOST_SAMPLED` of them are kept. Quantiles of parameters, which are
-numbers at each node, take more: see `refined`.
+exponentially; the step is halved until the sublattices of twice the step agree. At bounds where the density is high the coordinates
+are stretched, see `stretched`. More parameters: Sobol points from a split-t law about the mode (Geweke 1989), weighted by density
+over proposal, and if too few of them are effective rounds from mixtures that are adapted to the points so far, see `adaptive`. Of
+these a few are kept that give the same averages, see `fewer`. Quantiles of parameters, which are numbers at each node, take more:
+see `refined`.
 
 One node is used instead if the density is narrow, see `is_narrow`.
 
@@ -49,14 +50,17 @@ import numpy.typing as npt
 
 from .._validation import FloatArray, Frozen, frozen
 from .adaptive import sampled_nodes
+from .compressed import MOST_POLYNOMIALS, compressed, degree_of
 from .engine import Likelihood
 from .interpolated import InterpolatedPrior, Prior
-from .nodes import NEGLIGIBLE, Density, Nodes, lattice_nodes, mean_and_covariance, normalised
+from .lattice import lattice_nodes
+from .nodes import NEGLIGIBLE, Density, Nodes, mean_and_covariance, normalised
 
 NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 STEP = 0.05  # in logarithms of sizes, of second differences: half an SD of what is narrow, and far above rounding
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
 MOST_SAMPLED = 256  # nodes that represent quasi-random points: each costs every prediction a pass
+MOST_COMPRESSED = 2048  # points that fewer nodes are chosen from, which costs their number times the square of that of the nodes
 LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
 FARTHEST = 40.0  # below the log density at the maximum of the likelihood: what is less plays no part
@@ -167,8 +171,7 @@ def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPoster
     nodes = significant(found)
     if is_on_a_lattice(engine):
         return replace(_nodes_of(engine, nodes.theta, nodes.weights), found=found)
-    kept, weights = resampled(nodes.theta, nodes.weights, MOST_SAMPLED)
-    return replace(_nodes_of(engine, nodes.theta[kept], weights), found=found)
+    return replace(_nodes_of(engine, *fewer(nodes.theta, nodes.weights)), found=found)
 
 
 def _start(engine: Likelihood, theta_hat: FloatArray) -> FloatArray:
@@ -230,6 +233,17 @@ def resampled(theta: FloatArray, weights: FloatArray, most: int) -> tuple[npt.ND
     order = np.argsort((theta - mean) @ np.linalg.eigh(cov)[1][:, -1], kind="stable")
     kept, count = np.unique(order[_systematic(weights[order], most)], return_counts=True)
     return kept, count / most
+
+
+def fewer(theta: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """At most `MOST_SAMPLED` nodes for sampled ones (N, p), and their weights: see `compressed`; of many parameters, resampled."""
+    degree = degree_of(theta.shape[1])
+    kept, weights = resampled(theta, weights, MOST_SAMPLED if degree is None else MOST_COMPRESSED)
+    theta = theta[kept]
+    if degree is not None and len(theta) > MOST_POLYNOMIALS:
+        kept, weights = compressed(theta, weights, degree)
+        theta = theta[kept]
+    return theta, weights
 
 
 def _systematic(weights: FloatArray, size: int) -> npt.NDArray[np.intp]:

@@ -2,7 +2,7 @@
 
 The curve is a mixture of wide laws, for which some ten nodes along a parameter are enough, or a few hundred sampled ones. A scale,
 a lag, a length scale, a coefficient of y in an equation, or an SD where others are given, is a number at each node, and its
-distribution function has steps: of 256 sampled nodes six lie beyond each end of a 95 % interval, which was wrong by 0.1 to 0.2 of a
+distribution function has steps: of 256 sampled ones six lie beyond each end of a 95 % interval, which was wrong by 0.1 to 0.2 of a
 half-width, and of a lattice along the axis of the parameter by up to 0.1. A parameter that has a law at each node, as an SD does
 where the common scale is estimated, has fewer steps, but ends were wrong by up to 0.08 where that law is narrow.
 
@@ -27,6 +27,7 @@ from .._validation import FloatArray, frozen
 from .engine import Likelihood
 from .marginal import MOST_ON_A_LATTICE, HyperparameterPosterior, density_of, resampled, significant
 from .nodes import Density, Nodes, Shape, filled, log_split_t, mean_and_covariance, normalised, refitted, sobol, split_t
+from .stretched import Stretched
 
 POINTS, FEWEST = 2**13, 512.0  # and how many of them are effective at least, if they are sampled
 FEW = 2**10  # points of one parameter
@@ -70,6 +71,10 @@ def carried(
 
 def many(density: Density, found: Nodes) -> tuple[FloatArray, FloatArray]:
     """Many points (N, p) of a density, given nodes of it, and their weights; these nodes if it is too rough."""
+    if found.ends is not None:
+        stretched = Stretched(density, found.ends)
+        at, weights = many(stretched.density, stretched.nodes(found))
+        return stretched.theta(at), weights
     theta, logs, p = found.theta, found.log_density, found.theta.shape[1]
     mean, cov = mean_and_covariance(theta, found.weights)
     shape, highest = refitted(Shape(mean, np.eye(p), np.ones((2, p))), theta, found.weights), logs.max()

@@ -15,8 +15,8 @@ from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning
 from smoothfit.inference.adaptive import sampled_nodes
 from smoothfit.inference.engine import Expansion, information_of_scales
+from smoothfit.inference.lattice import lattice_nodes
 from smoothfit.inference.marginal import density_of, log_density
-from smoothfit.inference.nodes import lattice_nodes
 from smoothfit.results.mixtures import Mixture
 
 from .conftest import solution

@@ -6,9 +6,10 @@ import pytest
 from scipy.special import digamma, gammaln, polygamma
 
 from smoothfit.errors import IntegrationWarning, NumericalError
-from smoothfit.inference import nodes as nodes_of_densities
+from smoothfit.inference import lattice
 from smoothfit.inference.adaptive import sampled_nodes
-from smoothfit.inference.nodes import Density, climb, lattice_nodes, shape_of
+from smoothfit.inference.lattice import lattice_nodes
+from smoothfit.inference.nodes import Density, climb, shape_of
 
 
 def within(function, p, reach=20.0):
@@ -32,7 +33,7 @@ def log_gammas(points):
     ("find", "p"), [(lattice_nodes, 1), (lattice_nodes, 2), (lattice_nodes, 3), (sampled_nodes, 3), (sampled_nodes, 5)]
 )
 def test_moments_of_skewed_densities(find, p):
-    nodes, weights, _, log_integral = find(within(log_gammas, p), np.zeros(p))
+    nodes, weights, _, log_integral, _ = find(within(log_gammas, p), np.zeros(p))
     unmixed = np.linalg.inv(np.eye(p) + 0.4 * np.tri(p, k=-1))
     shapes = 1.5 + np.arange(p)
     beyond = 2e-4  # of normal variables, three of them, 6.5e-5 of the weight lies where a lattice does not grow
@@ -64,11 +65,38 @@ def test_both_modes_are_found_with_their_weights():
         assert weights[nodes[:, 0] < 0].sum() == pytest.approx(0.3, abs=1e-3)
 
 
-def test_a_density_is_cut_at_the_bounds():
-    density = Density(lambda points: -points[:, 0], np.array([0.0]), np.array([30.0]))
-    nodes, weights, *_ = lattice_nodes(density, np.array([0.0]))
-    assert nodes.min() >= 0
-    assert moments(nodes, weights)[0] == pytest.approx([1.0], abs=0.15)
+@pytest.mark.parametrize("rate", [0.3, 1.0, 40.0])
+@pytest.mark.parametrize("slope", [0.0, 0.5])
+def test_densities_that_are_high_at_a_bound_take_few_nodes(rate, slope):
+    """An exponential law from a bound on, alone and beside a normal law whose mean depends on it."""
+
+    def counted(points):
+        count[0] += len(points)
+        apart = points[:, 1:].sum(axis=1) - slope * points[:, 0]
+        return np.log(rate) - rate * points[:, 0] - apart**2 / 2
+
+    for p in (1, 2):
+        count = [0]
+        lower = np.array([0.0, -30.0])[:p]
+        function = counted if p == 2 else lambda points: counted(np.hstack([points, slope * points]))
+        found = lattice_nodes(Density(function, lower, np.full(p, 60.0)), np.zeros(p))
+        mean, cov = moments(found.theta, found.weights)
+        assert found.theta.min(axis=0)[0] >= 0
+        np.testing.assert_allclose(mean[0] * rate, 1, atol=2e-3)
+        np.testing.assert_allclose(cov[0, 0] * rate**2, 1, atol=1e-2)
+        if p == 2:
+            np.testing.assert_allclose(cov[1], [slope / rate**2, 1 + (slope / rate) ** 2], atol=1e-2 * max(1, slope / rate**2))
+        assert found.log_integral == pytest.approx((p - 1) / 2 * np.log(2 * np.pi), abs=2e-3)
+        assert count[0] < 700
+
+
+def test_densities_that_are_high_at_both_bounds():
+    """The uniform law, whose moments are known, in a range of any length."""
+    for width in (0.1, 30.0):
+        found = lattice_nodes(Density(lambda points: np.zeros(len(points)), np.zeros(1), np.full(1, width)), np.zeros(1))
+        mean, cov = moments(found.theta, found.weights)
+        np.testing.assert_allclose([mean[0] / width, cov[0, 0] / width**2], [1 / 2, 1 / 12], atol=2e-3)
+        assert found.log_integral == pytest.approx(np.log(width), abs=2e-3)
 
 
 def test_the_extent_is_told_apart_on_both_sides():
@@ -108,7 +136,7 @@ def test_a_start_without_density_is_refused(p, find):
 
 
 def test_a_density_that_no_lattice_resolves_is_warned_of(monkeypatch):
-    monkeypatch.setattr(nodes_of_densities, "AGREE", 0.0)
+    monkeypatch.setattr(lattice, "AGREE", 0.0)
     with pytest.warns(IntegrationWarning, match="rough"):
         lattice_nodes(within(log_gammas, 1), np.zeros(1))
 

@@ -7,8 +7,9 @@ from scipy import stats
 import smoothfit as sf
 from smoothfit.inference import refined
 from smoothfit.inference.adaptive import sampled_nodes
+from smoothfit.inference.lattice import lattice_nodes
 from smoothfit.inference.marginal import MOST_SAMPLED, HyperparameterPosterior, log_density, resampled
-from smoothfit.inference.nodes import Density, lattice_nodes, normalised
+from smoothfit.inference.nodes import Density, normalised
 from smoothfit.inference.refined import interpolated, many
 from smoothfit.results.parameters import quantile_of_parameter
 
@@ -82,6 +83,17 @@ def test_lattices_turned_against_a_bound_leave_no_gap_there():
     theta, weights = many(density, lattice)
     exact = np.log(law.ppf(0.9 * np.array(TAILS)))
     assert error(quantiles(lattice.theta, lattice.weights, 0), exact) > 0.02
+    assert error(quantiles(theta, weights, 0), exact) < 0.01
+
+
+def test_quantiles_of_a_density_that_is_high_at_a_bound():
+    """An exponential law from a bound on, beside a normal law whose mean depends on it."""
+    lower, upper = np.array([-9.0, -30.0]), np.array([40.0, 30.0])
+    density = Density(lambda at: -3 * (at[:, 0] + 9) - (at[:, 1] - at[:, 0]) ** 2 / 2, lower, upper)
+    lattice = lattice_nodes(density, lower)
+    theta, weights = many(density, lattice)
+    exact = stats.expon(scale=1 / 3).ppf(TAILS) - 9
+    assert error(quantiles(lattice.theta, lattice.weights, 0), exact) > 0.1
     assert error(quantiles(theta, weights, 0), exact) < 0.01
 
 

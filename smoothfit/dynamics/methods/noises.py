@@ -12,7 +12,8 @@ from scipy.signal import lfilter
 
 from ..._validation import FloatArray
 from ...errors import IdentificationError, NumericalError
-from ...inference.nodes import Density, lattice_nodes
+from ...inference.lattice import lattice_nodes
+from ...inference.nodes import Density
 from ..likelihood import StateSpace
 from ..regressing import by_run, of_first_rows
 from ..relation import Relation, Rows
@@ -79,6 +80,8 @@ def average_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
         return np.array([log_density(rho) for rho in points[:, 0].tolist()])
 
     nodes = lattice_nodes(Density(at, np.log([1 / WIDEST]), np.log([WIDEST])), np.zeros(1))
+    if nodes.ends is not None:  # nodes in a stretched coordinate are known to rounding
+        at(nodes.theta)
     rho = nodes.theta[:, 0]
     found = np.array([sigma2[value] for value in rho.tolist()])
     return float(nodes.weights @ found), float(nodes.weights @ (found * np.exp(rho)) * unit)
