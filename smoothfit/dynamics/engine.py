@@ -8,9 +8,9 @@ innovations at an origin of beta, F their variances and D = dv / d beta, one pas
     sse     = v' F^-1 v - v' F^-1 D (D' F^-1 D)^-1 D' F^-1 v,
     log_det = log|F| + log|D' F^-1 D| - log|H'H|,
 
-with H the responses of the observations to initial states and to beta without noise, which come from a pass with q = 0: Harville's
-form of the restricted likelihood. It depends neither on units nor on how the linear coefficients are written. Given theta and a
-common factor s^2 of the variances, beta is normal, of covariance s^2 (D' F^-1 D)^-1.
+with H the responses of the observations, in units of the spread of their series, to initial states and to beta without noise,
+which come from a pass with q = 0: Harville's form of the restricted likelihood. It depends neither on units nor on how the linear
+coefficients are written. Given theta and a common factor s^2 of the variances, beta is normal, of covariance s^2 (D' F^-1 D)^-1.
 """
 
 from __future__ import annotations
@@ -186,6 +186,13 @@ class EquationEngine:
         levels = np.log(self._typical)
         noises = [levels[sample.channels[i].output] - 2 * sample.channels[i].deriv * gap for i in self.space.unknown]
         return np.append(levels[self.problem.equation.noise_outputs] - (2 * self.problem.equation.noise_orders - 1) * gap, noises)
+
+    @cached_property
+    def _alike(self) -> FloatArray:
+        """Unknown noise variances that are alike beside what the series observe, relative to the last if variances are."""
+        found = np.nanvar(self.problem.sample.y[:, self.space.unknown], axis=0)
+        found = np.where(found > 0, found, 1.0)
+        return np.asarray(found / found[-1] if self.relative else found)
 
     @cached_property
     def _log_ranges(self) -> tuple[FloatArray, FloatArray]:
@@ -392,7 +399,7 @@ class EquationEngine:
         """As `profile`, given the matrices of the steps, intensities (L, p) and unknown noise variances."""
         k = len(self.origin)
         log_det, sse, slope, inner = self._sums(steps, q, sigma2)
-        bare, _, _, still = self._sums(steps, np.zeros_like(q), np.ones_like(sigma2))
+        bare, _, _, still = self._sums(steps, np.zeros_like(q), np.broadcast_to(self._alike, sigma2.shape))
         good = np.isfinite(log_det) & np.isfinite(bare) & np.isfinite(inner).all(axis=(1, 2)) & np.isfinite(still).all(axis=(1, 2))
         size = np.sqrt(np.where(good[:, None], np.diagonal(inner, axis1=1, axis2=2), 1.0))
         unit = np.where(good[:, None, None], inner / (size[:, :, None] * size[:, None, :]), np.eye(k))

@@ -140,6 +140,12 @@ class StateForm(Equation):
         """Which parameters enter A rather than B, shape (n_params,)."""
         return np.nonzero(self.free)[1] < self.n_states
 
+    def coefficient_units(self, units: FloatArray) -> FloatArray:
+        """Units of the coefficients (n_params,), if those of the outputs are `units` (p,) and all others one."""
+        rows, columns = np.nonzero(self.free)
+        by_state = np.resize(units, self.n_states)
+        return np.asarray(by_state[rows] / np.append(by_state, np.ones(self.n_drives))[columns])
+
     def sizes(self, rate: float, span: float, sds: FloatArray) -> FloatArray:
         """Sizes of the coefficients in A if all poles are at a rate, of outputs of SDs `sds` (p,)."""
         rows, columns = np.nonzero(self.free[:, : self.n_states])

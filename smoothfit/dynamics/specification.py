@@ -326,9 +326,16 @@ class Equation:
         return np.tile(one, len(self.outputs))
 
     def sizes(self, rate: float, span: float, sds: FloatArray) -> FloatArray:
-        """Sizes of the coefficients in A if all poles are at a rate."""
+        """Sizes of the coefficients in A if all poles are at a rate, of outputs of SDs `sds` (p,)."""
         orders = [j for j in sorted(self.derivatives) for _ in self.outputs] * len(self.outputs)
-        return np.array([comb(self.order, j) * rate ** (self.order - j) for j in orders])
+        sizes = np.array([comb(self.order, j) * rate ** (self.order - j) for j in orders])
+        return np.asarray(sizes * self.coefficient_units(sds)[self.in_system])
+
+    def coefficient_units(self, units: FloatArray) -> FloatArray:
+        """Units of the coefficients (n_params,), if those of the outputs are `units` (p,) and all others one."""
+        columns = np.ones(len(self.regressors))
+        columns[: len(self.derivatives) * len(units)] = np.tile(units, len(self.derivatives))
+        return np.asarray((units[:, None] / columns).ravel())
 
     def seen(self) -> Equation:
         """The equation whose state is y and its derivatives."""

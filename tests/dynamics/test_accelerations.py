@@ -97,8 +97,15 @@ def dense():
         information = D.T @ np.linalg.solve(V, D)
         found = np.linalg.solve(information, D.T @ np.linalg.solve(V, y))
         left = y - D @ found
-        log_dets = [np.linalg.slogdet(matrix)[1] for matrix in (V, information, D.T @ D)]
-        return log_dets[0] + log_dets[1] - log_dets[2], left @ np.linalg.solve(V, left), found[2], np.linalg.inv(information)[2, 2]
+        spreads = np.nanvar([positions, acc], axis=1)
+        alike = (spreads / spreads[1])[np.nonzero(np.isfinite([positions, acc]))[0]]
+        log_dets = [np.linalg.slogdet(matrix)[1] for matrix in (V, information, D.T @ (D / alike[:, None]))]
+        return (
+            log_dets[0] + log_dets[1] - log_dets[2] - np.log(alike).sum(),
+            left @ np.linalg.solve(V, left),
+            found[2],
+            np.linalg.inv(information)[2, 2],
+        )
 
     return StateSpace(problem.equation, problem.sample), likelihood, smoothed, restricted
 

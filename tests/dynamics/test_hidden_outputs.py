@@ -162,7 +162,7 @@ def test_likelihood_and_score_are_those_of_the_joint_normal_law(outputs, hidden)
 
 
 def test_the_restricted_likelihood_is_that_of_contrasts():
-    """Differences of restricted log-likelihoods are those of the density of contrasts free of states, inputs and constants."""
+    """Those of outputs in units of their spread that are free of states, inputs and constants."""
     model = rooms(SHARED, 30, 0.1, 1, process=1e-3, intercept=True)
     equation, n = model.equation, len(model.sample)
     rng, theta = np.random.default_rng(1), equation.uncoupled(np.array([-0.05, -0.5]))
@@ -185,7 +185,9 @@ def test_the_restricted_likelihood_is_that_of_contrasts():
             K[:i, :, i] = np.transpose(K[i, :, :i], (1, 2, 0))
             K[i, :, i] = T @ K[i - 1, :, i - 1] @ T.T + whole - T @ whole @ T.T
         H, V = states[:, :2].reshape(2 * n, -1), K[:, :2, :, :2].reshape(2 * n, 2 * n)
-        contrasts = np.linalg.svd(H.T)[2][H.shape[1] :]
+        spreads = np.nanstd(model.sample.y, axis=0)
+        units = np.tile(spreads / spreads[1], n)
+        contrasts = np.linalg.svd(H.T / units)[2][H.shape[1] :] / units
         V = contrasts @ (V + np.diag(np.tile([np.exp(point[9]), 1.0], n))) @ contrasts.T
         value = contrasts @ model.sample.y.ravel()
         expected.append((np.linalg.slogdet(V)[1], value @ np.linalg.solve(V, value)))

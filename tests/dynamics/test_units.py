@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
+from smoothfit.dynamics.engine import EquationEngine
+from smoothfit.dynamics.methods.base import Problem
 from smoothfit.markov.discretize import discretize
 
 from .conftest import held, solution
@@ -94,3 +96,57 @@ def test_steps_are_exact_in_any_unit_of_time(time):
     np.testing.assert_allclose(scaled.hold / states[:, None] / time**3, plain.hold, rtol=1e-13)
     np.testing.assert_allclose(scaled.ramp / states[:, None] / time**3, plain.ramp, rtol=1e-13)
     np.testing.assert_allclose(scaled.Q / np.outer(states, states) / time**5, plain.Q, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("method", "options"), [("kalman", {}), ("output_error", {})])
+def test_units_of_several_outputs_may_differ(method, options):
+    """Searches ended at a lower maximum, or overflowed; one coefficient is fixed, one at a bound."""
+    rng = np.random.default_rng(4)
+    t, u = np.arange(80) * 0.2, held(rng, 80, 8)
+    first = solution([-1.0, 2.0, 0.5], t, u, 1, q=0.01, rng=rng)[:, 0]
+    second = solution([-0.3, 1.0, 0.0], t, first, 1, q=0.01, rng=rng)[:, 0]
+    y = np.column_stack([first, second]) + 0.05 * rng.standard_normal((80, 2))
+    stated = {} if options else {"fixed": {"y1: const": 0.5}, "bounds": {"y2: y2": (-0.1, None)}}
+
+    def fit(units):
+        ends = {"fixed": {"y1: const": 0.5 * units[0]}, "bounds": {"y2: y2": (-0.1, None)}} if stated else {}
+        return sf.DerivativeRegression(y * units, t, u, **options, **ends).fit(method)
+
+    plain = fit(np.ones(2))
+    for units in np.array([[1e8, 1.0]]):
+        other = fit(units)
+        theta = other.model.equation.coefficient_units(units)
+        q = units[other.model.equation.noise_outputs] ** 2 if method == "kalman" else []
+        apart = (other.params / np.concatenate([theta, q, units]) - plain.params).to_numpy()
+        free = (plain.bse > 0).to_numpy()
+        np.testing.assert_allclose(apart[free] / plain.bse[free], 0, atol=1e-6)
+        np.testing.assert_allclose(apart[~free], 0, atol=1e-12)
+        states = len(units) + options.get("hidden", 0)
+        given = np.log(units) * (80 - np.bincount(np.arange(states) % 2))  # the first observations are not predicted
+        assert other.llf + given.sum() == pytest.approx(plain.llf, abs=1e-6)
+        if stated:
+            assert other.params["y1: const"] == 0.5 * units[0]
+            assert other.params["y2: y2"] == plain.params["y2: y2"] == -0.1
+
+
+def test_what_intervals_integrate_over_does_not_depend_on_units_of_outputs():
+    """A unit of noise in the reference of the likelihood had moved ends of intervals by a third of their width."""
+    rng, units = np.random.default_rng(4), np.array([1.0, 1e5])
+    t, y = np.arange(60) * 0.2, np.cumsum(rng.standard_normal((60, 2)), axis=0)
+    u = np.sin(t)
+    densities, ends = [], []
+    for own in (np.ones(2), units):
+        model = sf.DerivativeRegression(y * own, t, u)
+        equation = model.equation
+        by_theta = equation.coefficient_units(own)
+        engine = EquationEngine(Problem(equation, model.sample), np.zeros(equation.n_params))
+        logs = 2 * np.log(own[[0, 1, 0, 1]])
+        shift = np.append(np.zeros(engine.n_system), logs[:-1] - logs[-1])
+        scale = np.append(by_theta[equation.in_system], np.ones(3))
+        theta = np.array([[-1, 0.1, 0.2, -0.5, 0, 0, 0], [-2, -0.5, 0.1, -0.1, 1, 2, 3.0], [-0.1, 1, -1, -0.1, -3, 0, 1]])
+        there = theta * scale + shift
+        terms = engine.terms(there)
+        densities.append(terms.log_det.value + engine.count * np.log(terms.sse.value) - 2 * engine.log_prior_of_shapes(there))
+        ends.append((np.array([engine.lower, engine.upper]) - shift) / scale)
+    np.testing.assert_allclose(np.diff(densities[1]), np.diff(densities[0]), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-12)

@@ -23,6 +23,7 @@ from ...errors import ConvergenceError, NumericalError, SmoothfitError
 from ..fast import FAST, FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..hidden import MOST_STARTS, ROWS, pole_starts
 from ..likelihood import WITHOUT_NOISE, StateSpace, Terms
+from ..output_units import OutputUnits
 from ..regressing import of_first_rows
 from ..sample import Sample
 from ..scoring import MANY, NEARLY_EXACT, Followed, Optimum, Search, agree
@@ -64,6 +65,9 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     ConvergenceError
         The search converges from no start.
     """
+    units = OutputUnits.of(problem)
+    if units is not None and not problem.equation.terms:
+        return _in_units(search, units, fixed, zeros)
     if problem.equation.bounds:
         return within_bounds(search, problem, fixed, zeros)
     equation, sample = problem.equation, problem.sample
@@ -80,6 +84,20 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
         f"no start leads to a maximum of the likelihood ({failure or 'it is not finite at any'}); {way_out(problem)}",
         getattr(failure, "value", float("inf")),
     ) from failure
+
+
+def _in_units(search: Search, units: OutputUnits, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]) -> Optimum:
+    """The maximum that is found in units of the outputs."""
+    part = units.scaled
+    inner = Search(StateSpace(part.equation, part.sample), sum_of_squares=search.sum_of_squares)
+    found = find(inner, part, fixed, zeros)
+    search.n_evaluations += inner.n_evaluations
+    of_theta = units.of_theta
+    theta = units.with_stated(found.theta * of_theta, found.theta, part.equation)
+    q, sigma2 = found.q * units.of_noises, found.sigma2 * units.of_observations(search.model.unknown)
+    back = np.append(of_theta, np.ones(len(q) + len(sigma2)))  # of logarithms of variances
+    value = search.value(theta, np.append(q, sigma2))
+    return replace(found, theta=theta, q=q, sigma2=sigma2, value=value, hessian=found.hessian / np.outer(back, back))
 
 
 def within_bounds(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]) -> Optimum:
