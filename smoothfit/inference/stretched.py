@@ -21,6 +21,7 @@ from .._validation import FloatArray
 from .nodes import Density, Nodes, filled
 
 HIGH = 6.0  # fall of the log density at a bound, up to which it counts as high there: what is cut off matters at steps of 0.75 SD
+ROUNDING = 1e-9  # of the range, by which points of a scan may miss its end
 INWARD = 8  # halvings of the coordinate, along which a start at a bound moves inwards: down to 1e-7 of the range
 
 
@@ -77,8 +78,11 @@ class Stretched:
 def high_ends(density: Density, points: FloatArray, bounds: FloatArray) -> npt.NDArray[np.bool_]:
     """Which variables have a density at one of their bounds that is high (p,), given points (L, p) and upper bounds of it there."""
     highest, found = float(density(points[[np.argmax(bounds)]])[0]), np.zeros(points.shape[1], np.bool_)
-    for end in (density.lower, density.upper):
-        for i, is_there in enumerate((points == end).T):
-            there = points[is_there][np.argmax(bounds[is_there])] if is_there.any() else None
-            found[i] |= there is not None and bool(density(there[None])[0] > highest - HIGH)
+    lower, upper = density.lower, density.upper
+    for end in (lower, upper):
+        for i, is_there in enumerate((np.abs(points - end) <= ROUNDING * (upper - lower)).T):
+            if is_there.any():
+                there = points[is_there][np.argmax(bounds[is_there])]
+                there[i] = end[i]
+                found[i] |= bool(density(there[None])[0] > highest - HIGH)
     return found

@@ -91,12 +91,29 @@ def test_densities_that_are_high_at_a_bound_take_few_nodes(rate, slope):
 
 
 def test_densities_that_are_high_at_both_bounds():
-    """The uniform law, whose moments are known, in a range of any length."""
-    for width in (0.1, 30.0):
-        found = lattice_nodes(Density(lambda points: np.zeros(len(points)), np.zeros(1), np.full(1, width)), np.zeros(1))
+    """The uniform law, whose moments are known, in ranges of any length and place: -0.3 + 1 * (0.1 + 0.3) is not 0.1."""
+    for lower, width in ((0.0, 30.0), (-0.3, 0.4), (7.7, 1e-3)):
+        bounds = np.full(1, lower), np.full(1, lower + width)
+        found = lattice_nodes(Density(lambda points: np.zeros(len(points)), *bounds), bounds[0])
         mean, cov = moments(found.theta, found.weights)
-        np.testing.assert_allclose([mean[0] / width, cov[0, 0] / width**2], [1 / 2, 1 / 12], atol=2e-3)
+        np.testing.assert_allclose([(mean[0] - lower) / width, cov[0, 0] / width**2], [1 / 2, 1 / 12], atol=2e-3)
         assert found.log_integral == pytest.approx(np.log(width), abs=2e-3)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_a_density_that_is_high_at_an_upper_bound_takes_few_nodes(p):
+    """An exponential law below a bound that a scan of the range misses by rounding."""
+    lower, upper = np.full(p, -10.6), np.full(p, 0.1)
+
+    def rising(points):
+        count[0] += len(points)
+        return 9 * (points[:, 0] - 0.1) - (points[:, 1:] + 4).sum(axis=1) ** 2 / 2
+
+    count = [0]
+    found = lattice_nodes(Density(rising, lower, upper), np.where(np.arange(p) == 0, upper, -4.0))
+    mean, cov = moments(found.theta, found.weights)
+    np.testing.assert_allclose([(0.1 - mean[0]) * 9, cov[0, 0] * 81], 1, atol=1e-2)
+    assert count[0] < 700
 
 
 def test_the_extent_is_told_apart_on_both_sides():
