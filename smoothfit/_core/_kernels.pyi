@@ -115,12 +115,6 @@ def intervals_many(
     score: float,
     threads: int,
 ) -> NDArray[numpy.float64]: ...
-def sum_many(
-    series: WienerSeries,
-    order: int,
-    q: Annotated[NDArray[numpy.float64], dict(order="C", device="cpu", writable=False)],
-    threads: int,
-) -> NDArray[numpy.float64]: ...
 def sum_many_second(series: WienerSeries, order: int, q: float, threads: int) -> NDArray[numpy.float64]: ...
 
 class StandardLaw:

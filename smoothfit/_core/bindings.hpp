@@ -42,6 +42,17 @@ inline void raise_unless_ok(smoothfit::Status status) {
     throw nb::python_error();
 }
 
+// Runs a kernel without the GIL, and raises what its status says.
+template <class Kernel>
+void run_unlocked(const Kernel& kernel) {
+    smoothfit::Status status;
+    {
+        nb::gil_scoped_release release;
+        status = kernel();
+    }
+    raise_unless_ok(status);
+}
+
 // Asks for huge pages behind a large array, as NumPy does for its own: the first touch of small ones costs more than a kernel.
 inline void advise_huge_pages(void* data, std::size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)

@@ -30,15 +30,12 @@ Tuple<Doubles, Out<std::int32_t>> basis_rows_of(In<double> x, In<double> knots, 
     const std::size_t n = x.size(), width = static_cast<std::size_t>(degree) + 1;
     Doubles values = new_array({n, width});
     Out<std::int32_t> columns = new_array_of<std::int32_t>({n, width});
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_degree(degree, [&](auto d) {
+    run_unlocked([&] {
+        return with_degree(degree, [&](auto d) {
             return basis_rows<decltype(d)::value>(x.data(), static_cast<std::int64_t>(n), knots.data(), pieces, deriv, strict,
                                                   values.data(), columns.data());
         });
-    }
-    raise_unless_ok(status);
+    });
     return nb::make_tuple(values, columns);
 }
 
@@ -51,16 +48,13 @@ Doubles dense_rows_of(In<double> x, In<double> knots, In<double> breaks, In<std:
     const std::size_t n = x.size(), n_basis = knots.size() - static_cast<std::size_t>(degree) - 1;
     check(skipped < n_basis, "skipped is not below the number of functions");
     Doubles out = new_array({n, n_basis - skipped});
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_degree(degree, [&](auto d) {
+    run_unlocked([&] {
+        return with_degree(degree, [&](auto d) {
             return dense_rows<decltype(d)::value>(x.data(), static_cast<std::int64_t>(n), knots.data(), pieces, deriv, strict,
                                                   static_cast<std::int64_t>(n_basis - skipped),
                                                   static_cast<std::int64_t>(skipped), out.data());
         });
-    }
-    raise_unless_ok(status);
+    });
     return out;
 }
 
@@ -74,15 +68,12 @@ Doubles spline_values_of(In<double> x, In<double> breaks, In<std::int64_t> span,
     check(scaled.shape(1) >= 1 && scaled.shape(1) <= max_degree + 1, "degree is out of range");
     const std::size_t n = x.size(), n_columns = scaled.shape(2);
     Doubles out = new_array({n, n_columns});
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_degree(static_cast<int>(scaled.shape(1)) - 1, [&](auto d) {
+    run_unlocked([&] {
+        return with_degree(static_cast<int>(scaled.shape(1)) - 1, [&](auto d) {
             return spline_values<decltype(d)::value>(x.data(), static_cast<std::int64_t>(n), pieces, per_width.data(),
                                                      scaled.data(), static_cast<std::int64_t>(n_columns), strict, out.data());
         });
-    }
-    raise_unless_ok(status);
+    });
     return out;
 }
 

@@ -74,14 +74,11 @@ nb::tuple run(const Sizes& s, const LinearRows& rows, const LinearSteps& steps, 
     double* f = keep ? variances.data() : nullptr;
     for (std::size_t i = 0; keep && i < innovations.size(); ++i)
         v[i] = f[i] = std::numeric_limits<double>::quiet_NaN();
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_size<1, max_state>(static_cast<int>(s.n_states), [&](auto m) {
+    run_unlocked([&] {
+        return with_size<1, max_state>(static_cast<int>(s.n_states), [&](auto m) {
             return run_linear<Real, decltype(m)::value>(rows, steps, &sums, v, f, Nowhere());
         });
-    }
-    raise_unless_ok(status);
+    });
     Doubles values = new_array({2, s.width});
     store(sums.log_det, values.data());
     store(sums.sse, values.data() + s.width);
@@ -176,10 +173,8 @@ Tuple<Doubles, Doubles> linear_smooth(In<std::int32_t> step, In<double> u, In<do
     Doubles mean = new_array({s.n, m}), covariance = new_array({s.n, m, m});
     std::unique_ptr<double[]> filtered(new double[s.n * (m + 2 * m * m + 1)]);
     LinearSums<double> sums;
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_size<1, max_state>(static_cast<int>(m), [&](auto size) {
+    run_unlocked([&] {
+        return with_size<1, max_state>(static_cast<int>(m), [&](auto size) {
             constexpr int M = decltype(size)::value;
             Status result = run_linear<double, M>(rows, steps, &sums, nullptr, nullptr,
                                                   [&](std::int64_t i, const LinearState<double, M>& state) {
@@ -190,8 +185,7 @@ Tuple<Doubles, Doubles> linear_smooth(In<std::int32_t> step, In<double> u, In<do
                 result = smooth_linear<M>(rows, steps, filtered.get(), mean.data(), covariance.data());
             return result;
         });
-    }
-    raise_unless_ok(status);
+    });
     return nb::make_tuple(mean, covariance);
 }
 

@@ -93,6 +93,19 @@ void share(std::size_t n, int threads, Stop& stop, const Work& work) {
     for (std::thread& other : others) other.join();
 }
 
+// Calls work(m, stop, thread, s), m the order, for n series as `share`; raises what a signal's handler raises.
+template <class Work>
+void share_models(int order, std::size_t n, int threads, const Work& work) {
+    Stop stop;
+    {
+        nb::gil_scoped_release release;
+        with_model_order(order, [&](auto m) {
+            share(n, threads, stop, [&](int thread, std::size_t s) { work(m, stop, thread, s); });
+        });
+    }
+    stop.raise_if_stopped();
+}
+
 // The settings of a search, and the polynomials that its last refinement takes.
 struct Settings {
     SearchSettings search;
@@ -119,73 +132,22 @@ Doubles fit_many(const WienerSeries& series, In<double> design_ratio, int order,
     check(design_ratio.size() == series.all.size(), "row arrays differ in length");
     constexpr std::size_t width = 9;
     Doubles out = new_array({series.count(), width});
-    Stop stop;
-    {
-        nb::gil_scoped_release release;
-        with_model_order(order, [&](auto m) {
-            share(series.count(), threads, stop, [&](int thread, std::size_t s) {
-                const Rows rows = series.rows(s);
-                const auto ended = [&stop, thread] { return stop(thread); };
-                const OneCurve<decltype(m)::value, decltype(ended)> curve(rows, scale_free, settings.search, ended);
-                const CurveFit fit = curve.fit(design_ratio.data() + series.start.data()[s]);
-                double* mine = out.data() + width * s;
-                mine[0] = fit.log_q;
-                mine[1] = fit.value;
-                mine[2] = fit.decrement;
-                mine[3] = fit.sse;
-                mine[4] = fit.edf;
-                mine[5] = fit.design;
-                mine[6] = static_cast<double>(fit.ending);
-                mine[7] = fit.from;
-                mine[8] = fit.to;
-            });
-        });
-    }
-    stop.raise_if_stopped();
-    return out;
-}
-
-// (2, L): sums over the series of log_det and sse at each q (L). Eight side by side, as in `likelihood`.
-Doubles sum_many(const WienerSeries& series, int order, In<double> q, int threads) {
-    series.check_order(order);
-    const std::size_t count = q.size(), n = series.count();
-    check(count > 0, "there are no candidates");
-    std::vector<double> terms(2 * n * Pack::size);
-    Doubles out = new_array({2, count});
-    std::atomic<bool> sound{true};
-    Stop stop;
-    {
-        nb::gil_scoped_release release;
-        for (std::size_t first = 0; first < count; first += Pack::size) {
-            Pack lanes;
-            for (std::size_t k = 0; k < Pack::size; ++k) lanes.set(static_cast<int>(k), q.data()[std::min(first + k, count - 1)]);
-            with_model_order(order, [&](auto m) {
-                constexpr int M = decltype(m)::value;
-                share(n, threads, stop, [&](int, std::size_t s) {
-                    const Rows rows = series.rows(s);
-                    const Pack one(1.0);
-                    Likelihood<Pack> l;
-                    if (run_filter<Pack, M>(rows, lanes, &one, &l, NoStates{}).outcome != Outcome::ok)
-                        sound = false;
-                    for (int k = 0; k < Pack::size; ++k) {
-                        terms[2 * (s * Pack::size + k)] = l.log_det.get(k);
-                        terms[2 * (s * Pack::size + k) + 1] = l.sse.get(k);
-                    }
-                });
-            });
-            for (std::size_t k = 0; k < Pack::size && first + k < count; ++k) {
-                double log_det = 0.0, sse = 0.0;  // in the order of the series, whatever the threads did
-                for (std::size_t s = 0; s < n; ++s) {
-                    log_det += terms[2 * (s * Pack::size + k)];
-                    sse += terms[2 * (s * Pack::size + k) + 1];
-                }
-                out.data()[first + k] = log_det;
-                out.data()[count + first + k] = sse;
-            }
-        }
-    }
-    stop.raise_if_stopped();
-    if (!sound) raise_unless_ok({Outcome::overflow, -1});
+    share_models(order, series.count(), threads, [&](auto m, Stop& stop, int thread, std::size_t s) {
+        const Rows rows = series.rows(s);
+        const auto ended = [&stop, thread] { return stop(thread); };
+        const OneCurve<decltype(m)::value, decltype(ended)> curve(rows, scale_free, settings.search, ended);
+        const CurveFit fit = curve.fit(design_ratio.data() + series.start.data()[s]);
+        double* mine = out.data() + width * s;
+        mine[0] = fit.log_q;
+        mine[1] = fit.value;
+        mine[2] = fit.decrement;
+        mine[3] = fit.sse;
+        mine[4] = fit.edf;
+        mine[5] = fit.design;
+        mine[6] = static_cast<double>(fit.ending);
+        mine[7] = fit.from;
+        mine[8] = fit.to;
+    });
     return out;
 }
 
@@ -197,33 +159,25 @@ Doubles sum_many_second(const WienerSeries& series, int order, double q, int thr
     std::vector<D> terms(2 * n);
     std::atomic<bool> sound{true};
     Doubles out = new_array({2, 3});
-    Stop stop;
-    {
-        nb::gil_scoped_release release;
-        with_model_order(order, [&](auto m) {
-            constexpr int M = decltype(m)::value;
-            share(n, threads, stop, [&](int, std::size_t s) {
-                const Rows rows = series.rows(s);
-                const D one(1.0);
-                Likelihood<D> l;
-                if (run_filter<D, M>(rows, twice_in_log(q), &one, &l, NoStates{}).outcome != Outcome::ok)
-                    sound = false;
-                terms[2 * s] = l.log_det;
-                terms[2 * s + 1] = l.sse;
-            });
-        });
-        for (int part = 0; part < 2; ++part) {
-            double sum[3] = {};
-            for (std::size_t s = 0; s < n; ++s) {
-                const D& term = terms[2 * s + part];
-                sum[0] += term.re.re;
-                sum[1] += term.re.eps[0];
-                sum[2] += term.eps[0].eps[0];
-            }
-            std::copy(sum, sum + 3, out.data() + 3 * part);
+    share_models(order, n, threads, [&](auto m, Stop&, int, std::size_t s) {
+        constexpr int M = decltype(m)::value;
+        const Rows rows = series.rows(s);
+        const D one(1.0);
+        Likelihood<D> l;
+        if (run_filter<D, M>(rows, twice_in_log(q), &one, &l, NoStates{}).outcome != Outcome::ok) sound = false;
+        terms[2 * s] = l.log_det;
+        terms[2 * s + 1] = l.sse;
+    });
+    for (int part = 0; part < 2; ++part) {
+        double sum[3] = {};
+        for (std::size_t s = 0; s < n; ++s) {
+            const D& term = terms[2 * s + part];
+            sum[0] += term.re.re;
+            sum[1] += term.re.eps[0];
+            sum[2] += term.eps[0].eps[0];
         }
+        std::copy(sum, sum + 3, out.data() + 3 * part);
     }
-    stop.raise_if_stopped();
     if (!sound) raise_unless_ok({Outcome::overflow, -1});
     return out;
 }
@@ -243,23 +197,16 @@ Doubles predict_many(const WienerSeries& series, In<double> x, In<double> x_unit
         nodes[t].resize(room);
     }
     Doubles out = new_array({2, n, count});
-    Stop stop;
-    {
-        nb::gil_scoped_release release;
-        with_model_order(order, [&](auto m) {
-            share(n, threads, stop, [&](int thread, std::size_t s) {
-                double* mean = out.data() + s * count;
-                double* variance = mean + n * count;
-                double sse;
-                const Status status = predict_curve<double, decltype(m)::value>(
-                    series.rows(s), x.data() + series.start.data()[s], x_unit.data()[s], q.data()[s], sigma2.data()[s], wanted,
-                    static_cast<std::int64_t>(count), at.data(), states[thread].data(), nodes[thread].data(), mean, variance, &sse);
-                if (status.outcome != Outcome::ok)
-                    for (std::size_t j = 0; j < count; ++j) mean[j] = variance[j] = std::numeric_limits<double>::quiet_NaN();
-            });
-        });
-    }
-    stop.raise_if_stopped();
+    share_models(order, n, threads, [&](auto m, Stop&, int thread, std::size_t s) {
+        double* mean = out.data() + s * count;
+        double* variance = mean + n * count;
+        double sse;
+        const Status status = predict_curve<double, decltype(m)::value>(
+            series.rows(s), x.data() + series.start.data()[s], x_unit.data()[s], q.data()[s], sigma2.data()[s], wanted,
+            static_cast<std::int64_t>(count), at.data(), states[thread].data(), nodes[thread].data(), mean, variance, &sse);
+        if (status.outcome != Outcome::ok)
+            for (std::size_t j = 0; j < count; ++j) mean[j] = variance[j] = std::numeric_limits<double>::quiet_NaN();
+    });
     return out;
 }
 
@@ -270,41 +217,33 @@ Doubles terms_many(const WienerSeries& series, In<std::int64_t> which, int order
     check(q.ndim() == 2 && q.shape(0) == which.size(), "q is (C, K)");
     const std::size_t n = which.size(), count = q.shape(1);
     Doubles out = new_array({2, n, count});
-    Stop stop;
-    {
-        nb::gil_scoped_release release;
-        with_model_order(order, [&](auto m) {
-            constexpr int M = decltype(m)::value;
-            share(n, threads, stop, [&](int, std::size_t c) {
-                const Rows rows = series.rows(static_cast<std::size_t>(which.data()[c]));
-                const double* mine = q.data() + c * count;
-                double *log_det = out.data() + c * count, *sse = log_det + n * count;
-                for (std::size_t first = 0; first < count; first += Pack::size) {
-                    const std::size_t size = std::min<std::size_t>(Pack::size, count - first);
-                    Pack lanes(0.0);
-                    const Pack one(1.0);
-                    for (std::size_t k = 0; k < Pack::size; ++k)
-                        lanes.set(static_cast<int>(k), mine[first + std::min(k, size - 1)]);
-                    Likelihood<Pack> l;
-                    const bool is_sound = run_filter<Pack, M>(rows, lanes, &one, &l, NoStates{}).outcome == Outcome::ok;
-                    for (std::size_t k = 0; k < size; ++k) {
-                        Likelihood<double> single;  // a lane that overflows ends the others, too
-                        const double unit = 1.0;
-                        bool is_known = is_sound;
-                        if (is_sound) {
-                            single.log_det = l.log_det.get(static_cast<int>(k));
-                            single.sse = l.sse.get(static_cast<int>(k));
-                        } else {
-                            is_known = run_filter<double, M>(rows, mine[first + k], &unit, &single, NoStates{}).outcome == Outcome::ok;
-                        }
-                        log_det[first + k] = is_known ? single.log_det : std::numeric_limits<double>::quiet_NaN();
-                        sse[first + k] = is_known ? single.sse : std::numeric_limits<double>::quiet_NaN();
-                    }
+    share_models(order, n, threads, [&](auto m, Stop&, int, std::size_t c) {
+        constexpr int M = decltype(m)::value;
+        const Rows rows = series.rows(static_cast<std::size_t>(which.data()[c]));
+        const double* mine = q.data() + c * count;
+        double *log_det = out.data() + c * count, *sse = log_det + n * count;
+        for (std::size_t first = 0; first < count; first += Pack::size) {
+            const std::size_t size = std::min<std::size_t>(Pack::size, count - first);
+            Pack lanes(0.0);
+            const Pack one(1.0);
+            for (std::size_t k = 0; k < Pack::size; ++k) lanes.set(static_cast<int>(k), mine[first + std::min(k, size - 1)]);
+            Likelihood<Pack> l;
+            const bool is_sound = run_filter<Pack, M>(rows, lanes, &one, &l, NoStates{}).outcome == Outcome::ok;
+            for (std::size_t k = 0; k < size; ++k) {
+                Likelihood<double> single;  // a lane that overflows ends the others, too
+                const double unit = 1.0;
+                bool is_known = is_sound;
+                if (is_sound) {
+                    single.log_det = l.log_det.get(static_cast<int>(k));
+                    single.sse = l.sse.get(static_cast<int>(k));
+                } else {
+                    is_known = run_filter<double, M>(rows, mine[first + k], &unit, &single, NoStates{}).outcome == Outcome::ok;
                 }
-            });
-        });
-    }
-    stop.raise_if_stopped();
+                log_det[first + k] = is_known ? single.log_det : std::numeric_limits<double>::quiet_NaN();
+                sse[first + k] = is_known ? single.sse : std::numeric_limits<double>::quiet_NaN();
+            }
+        }
+    });
     return out;
 }
 
@@ -407,43 +346,36 @@ Doubles intervals_many(const WienerSeries& series, In<std::int64_t> which, In<do
     std::vector<Buffers> buffers;
     for (int t = 0; t < threads; ++t) buffers.emplace_back(series.longest(), order, n_nodes + 1, count);
     Doubles out = new_array({4, n, count});
-    Stop stop;
-    {
-        nb::gil_scoped_release release;
-        with_model_order(order, [&](auto m) {
-            share(n, threads, stop, [&](int thread, std::size_t c) {
-                Buffers& b = buffers[thread];
-                const auto s = static_cast<std::size_t>(which.data()[c]);
-                const Asked asked{series.rows(s), x.data() + series.start.data()[s], x_unit.data()[s], wanted, at.data(), count};
-                b.q.assign(1, q.data()[c * (n_nodes + 1)]);
-                b.weight.clear();
-                for (std::size_t l = 0; l < n_nodes; ++l) {
-                    if (weights.data()[c * n_nodes + l] == 0.0) continue;
-                    b.q.push_back(q.data()[c * (n_nodes + 1) + 1 + l]);
-                    b.weight.push_back(weights.data()[c * n_nodes + l]);
-                }
-                b.moments.compute<decltype(m)::value>(asked, b.q);
-                const std::size_t kept = b.q.size();
-                b.scale.resize(kept);
-                for (std::size_t l = 0; l < kept; ++l)
-                    b.scale[l] = sigma2.data()[c] > 0.0 ? sigma2.data()[c] : b.moments.sse[l] / static_cast<double>(asked.rows.n - order);
-                for (std::size_t j = 0; j < count; ++j) {
-                    const double *mean = b.moments.mean.data() + j * kept, *variance = b.moments.variance.data() + j * kept;
-                    double* to = out.data() + c * count + j;
-                    to[0] = mean[0];
-                    to[n * count] = variance[0] * b.scale[0];
-                    for (std::size_t l = 1; l < kept; ++l) {
-                        b.sd[l] = std::sqrt(variance[l] * b.scale[l]);
-                        b.inverse[l] = 1.0 / b.sd[l];
-                    }
-                    interval(law.view(),
-                             {mean + 1, b.sd.data() + 1, b.inverse.data() + 1, b.weight.data(), static_cast<std::int64_t>(kept - 1)}, p,
-                             score, close, b.mirrored.data(), to + 2 * n * count, to + 3 * n * count);
-                }
-            });
-        });
-    }
-    stop.raise_if_stopped();
+    share_models(order, n, threads, [&](auto m, Stop&, int thread, std::size_t c) {
+        Buffers& b = buffers[thread];
+        const auto s = static_cast<std::size_t>(which.data()[c]);
+        const Asked asked{series.rows(s), x.data() + series.start.data()[s], x_unit.data()[s], wanted, at.data(), count};
+        b.q.assign(1, q.data()[c * (n_nodes + 1)]);
+        b.weight.clear();
+        for (std::size_t l = 0; l < n_nodes; ++l) {
+            if (weights.data()[c * n_nodes + l] == 0.0) continue;
+            b.q.push_back(q.data()[c * (n_nodes + 1) + 1 + l]);
+            b.weight.push_back(weights.data()[c * n_nodes + l]);
+        }
+        b.moments.compute<decltype(m)::value>(asked, b.q);
+        const std::size_t kept = b.q.size();
+        b.scale.resize(kept);
+        for (std::size_t l = 0; l < kept; ++l)
+            b.scale[l] = sigma2.data()[c] > 0.0 ? sigma2.data()[c] : b.moments.sse[l] / static_cast<double>(asked.rows.n - order);
+        for (std::size_t j = 0; j < count; ++j) {
+            const double *mean = b.moments.mean.data() + j * kept, *variance = b.moments.variance.data() + j * kept;
+            double* to = out.data() + c * count + j;
+            to[0] = mean[0];
+            to[n * count] = variance[0] * b.scale[0];
+            for (std::size_t l = 1; l < kept; ++l) {
+                b.sd[l] = std::sqrt(variance[l] * b.scale[l]);
+                b.inverse[l] = 1.0 / b.sd[l];
+            }
+            interval(law.view(),
+                     {mean + 1, b.sd.data() + 1, b.inverse.data() + 1, b.weight.data(), static_cast<std::int64_t>(kept - 1)}, p,
+                     score, close, b.mirrored.data(), to + 2 * n * count, to + 3 * n * count);
+        }
+    });
     return out;
 }
 
@@ -462,6 +394,5 @@ void bind_many(nb::module_& module) {
     module.def("terms_many", &terms_many, "series"_a, "which"_a, "order"_a, "q"_a, "threads"_a);
     module.def("intervals_many", &intervals_many, "series"_a, "which"_a, "x"_a, "x_unit"_a, "order"_a, "q"_a, "weights"_a, "sigma2"_a,
          "wanted"_a, "at"_a, "law"_a, "p"_a, "score"_a, "threads"_a);
-    module.def("sum_many", &sum_many, "series"_a, "order"_a, "q"_a, "threads"_a);
     module.def("sum_many_second", &sum_many_second, "series"_a, "order"_a, "q"_a, "threads"_a);
 }

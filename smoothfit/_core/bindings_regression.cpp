@@ -39,14 +39,11 @@ Tuple<Doubles, Doubles> absorbed(const In<double>& values, const In<std::int64_t
     for (std::size_t i = 0; i < K * w; ++i) R.data()[i] = factor.data()[i];
     for (std::size_t i = 0; i < K; ++i) right.data()[i] = z.data()[i];
     std::vector<double> row(w);
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = absorb_rows(values.data(), first.data(), rhs.data(), static_cast<std::int64_t>(n),
-                             static_cast<std::int64_t>(values.shape(1)), R.data(), right.data(), rest,
-                             static_cast<std::int64_t>(K), static_cast<std::int64_t>(w), row.data(), left);
-    }
-    raise_unless_ok(status);
+    run_unlocked([&] {
+        return absorb_rows(values.data(), first.data(), rhs.data(), static_cast<std::int64_t>(n),
+                           static_cast<std::int64_t>(values.shape(1)), R.data(), right.data(), rest,
+                           static_cast<std::int64_t>(K), static_cast<std::int64_t>(w), row.data(), left);
+    });
     return nb::make_tuple(R, right);
 }
 
@@ -83,17 +80,14 @@ Tuple<Doubles, Doubles, double> absorb_spline_rows_of(In<double> x, In<double> y
     double rest = 0.0;
     std::vector<double> row(w);
     FitLocally* const local_fit = local_fit_of(degree - deriv);
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_degree(degree, [&](auto d) {
+    run_unlocked([&] {
+        return with_degree(degree, [&](auto d) {
             return absorb_spline_rows<decltype(d)::value>(x.data(), y.data(), root.size() ? root.data() : nullptr,
                                                           static_cast<std::int64_t>(n), knots.data(), pieces, deriv, strict,
                                                           local_fit, R.data(), z.data(), &rest, static_cast<std::int64_t>(K),
                                                           static_cast<std::int64_t>(w), row.data());
         });
-    }
-    raise_unless_ok(status);
+    });
     return nb::make_tuple(R, z, rest);
 }
 
@@ -118,13 +112,10 @@ Tuple<Doubles, Doubles, Doubles, Doubles, Doubles, Doubles, double, double> solv
     std::vector<double> row(w), window(w * w);
     Stack<double> stack{R.data(),     z.data(),   coef.data(),   inverse.data(), misfit.data(),
                         trace.data(), row.data(), window.data(), 0.0,            0.0};
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = solve_stack(sources.data(), rhs.data(), scale.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
-                             static_cast<std::int64_t>(w), stack);
-    }
-    raise_unless_ok(status);
+    run_unlocked([&] {
+        return solve_stack(sources.data(), rhs.data(), scale.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
+                           static_cast<std::int64_t>(w), stack);
+    });
     return nb::make_tuple(R, z, coef, inverse, misfit, trace, stack.log_det, stack.rest);
 }
 
@@ -178,13 +169,10 @@ Tuple<Doubles, Doubles, double, double> solve_stack_slope_of(In<double> sources,
     }
     Stack<Tangent> stack{R.data(),     z.data(),   coef.data(),   inverse.data(), misfit.data(),
                          trace.data(), row.data(), window.data(), Tangent(0.0),   Tangent(0.0)};
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = solve_stack(sources.data(), rhs.data(), scales.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
-                             static_cast<std::int64_t>(w), stack);
-    }
-    raise_unless_ok(status);
+    run_unlocked([&] {
+        return solve_stack(sources.data(), rhs.data(), scales.data(), static_cast<std::int64_t>(S), static_cast<std::int64_t>(K),
+                           static_cast<std::int64_t>(w), stack);
+    });
     Doubles misfit_slope = new_array({S}), trace_slope = new_array({S});
     for (std::size_t s = 0; s < S; ++s) {
         misfit_slope.data()[s] = misfit[s].eps[0];
@@ -198,14 +186,11 @@ Doubles band_forms_of(In<double> values, In<std::int64_t> first, In<double> band
     check_rows(values, first, band.shape(1));
     const std::size_t n = first.size();
     Doubles forms = new_array({n});
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = band_forms(values.data(), first.data(), static_cast<std::int64_t>(n), static_cast<std::int64_t>(values.shape(1)),
-                            band.data(), static_cast<std::int64_t>(band.shape(0)), static_cast<std::int64_t>(band.shape(1)),
-                            forms.data());
-    }
-    raise_unless_ok(status);
+    run_unlocked([&] {
+        return band_forms(values.data(), first.data(), static_cast<std::int64_t>(n), static_cast<std::int64_t>(values.shape(1)),
+                          band.data(), static_cast<std::int64_t>(band.shape(0)), static_cast<std::int64_t>(band.shape(1)),
+                          forms.data());
+    });
     return forms;
 }
 

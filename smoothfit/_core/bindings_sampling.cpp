@@ -71,12 +71,9 @@ Tuple<Doubles, Doubles, Out<bool>> shocks_of(const WienerRows& series, int order
 Doubles innovations_of(const WienerRows& series, int order, double q, In<double> sigma2) {
     const Rows rows = series.view(order, sigma2.size());
     Doubles out = new_array({series.size()});
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_order(order, [&](auto m) { return innovations<decltype(m)::value>(rows, q, sigma2.data(), out.data()); });
-    }
-    raise_unless_ok(status);
+    run_unlocked([&] {
+        return with_order(order, [&](auto m) { return innovations<decltype(m)::value>(rows, q, sigma2.data(), out.data()); });
+    });
     return out;
 }
 

@@ -202,15 +202,12 @@ Doubles filter(const WienerRows& series, int order, double q, In<double> sigma2)
     Doubles out = new_array({nodes, packed_width(order)});
     double* states = out.data();
     Likelihood<double> l;
-    Status status;
-    {
-        nb::gil_scoped_release release;
-        status = with_order(order, [&](auto m) {
+    run_unlocked([&] {
+        return with_order(order, [&](auto m) {
             constexpr int M = decltype(m)::value;
             return run_filter<double, M>(rows, q, sigma2.data(), &l, PackedStates<double>{states});
         });
-    }
-    raise_unless_ok(status);
+    });
     return out;
 }
 

@@ -260,7 +260,7 @@ def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance
     if not len(batch):
         return None
     if scale_free:  # if no curve has noise, each by itself reports it
-        _, sse = _kernels.sum_many(batch.series, order, np.zeros(1), threads)
+        _, sse = _summed_terms(batch, order, np.zeros(1), threads)
         if sse[0] <= EXACT_SD**2 * float(np.sum(batch.y**2 / batch.ratio)):
             return None
     shared = SharedLikelihood(batch, order, scale_free, threads)
@@ -275,7 +275,7 @@ def fit_shared(batch: Batch, order: int, scale_free: bool, threads: int, advance
     q = 0.0 if minimum.at_lower[0] else float(np.exp(minimum.theta[0]))
     factor = 1.0
     if scale_free:
-        factor = float(_kernels.sum_many(batch.series, order, np.array([q]), threads)[1, 0]) / shared.count
+        factor = float(_summed_terms(batch, order, np.array([q]), threads)[1, 0]) / shared.count
     terms = np.array([_terms_at(batch.part(i, i + 1), order, q * factor, factor) for i in range(len(batch))])
     value, edf, design = terms.T
     advance(len(batch))
@@ -311,7 +311,7 @@ class SharedLikelihood:
         return len(self.batch.y) - self.order * len(self.batch)
 
     def values(self, theta: FloatArray) -> FloatArray:
-        log_det, sse = _kernels.sum_many(self.batch.series, self.order, np.exp(theta[:, 0]), self.threads)
+        log_det, sse = _summed_terms(self.batch, self.order, np.exp(theta[:, 0]), self.threads)
         return np.asarray(newton.deviance(self.count, log_det, sse, self.scale_free))
 
     def gradient(self, theta: FloatArray) -> tuple[float, FloatArray]:
@@ -326,6 +326,15 @@ class SharedLikelihood:
             second -= slope / sse[0] * sse[1] ** 2
         value = float(newton.deviance(self.count, log_det[0], sse[0], self.scale_free))
         return value, np.array([log_det[1] + slope * sse[1]]), np.array([[second]])
+
+
+def _summed_terms(batch: Batch, order: int, q: FloatArray, threads: int) -> FloatArray:
+    """Sums over the series of log_det and sse at each q (L,), for noise of variance one: (2, L)."""
+    curves, blocks = np.arange(len(batch)), np.split(q, range(newton.ZOOM, len(q), newton.ZOOM))  # side by side, in little memory
+    sums = [
+        _kernels.terms_many(batch.series, curves, order, np.tile(part, (len(batch), 1)), threads).sum(axis=1) for part in blocks
+    ]
+    return np.concatenate(sums, axis=1)
 
 
 def _terms_at(one: Batch, order: int, q: float, sigma2: float) -> tuple[float, float, float]:

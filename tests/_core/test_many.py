@@ -44,9 +44,10 @@ def test_sums_are_those_of_the_series(order, count):
     expected = sum(
         np.array(_kernels.likelihood(_kernels.WienerRows(*one), order, q, np.ones((count, 1))))[:2] for one in each(rows)
     )
-    sums = _kernels.sum_many(side_by_side(START, *rows), order, q, 1)
-    np.testing.assert_allclose(sums, expected, rtol=1e-12)
-    np.testing.assert_array_equal(_kernels.sum_many(side_by_side(START, *rows), order, q, 3), sums)
+    which, many = np.arange(len(START) - 1), np.tile(q, (len(START) - 1, 1))
+    terms = _kernels.terms_many(side_by_side(START, *rows), which, order, many, 1)
+    np.testing.assert_allclose(terms.sum(axis=1), expected, rtol=1e-12)
+    np.testing.assert_array_equal(_kernels.terms_many(side_by_side(START, *rows), which, order, many, 3), terms)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -119,12 +120,10 @@ def test_a_series_that_no_reading_fixes_has_no_predictions():
     )
     np.testing.assert_array_equal(np.isnan(mean[:, 0]), np.arange(40) == 5)
     np.testing.assert_array_equal(np.isnan(variance), np.isnan(mean))
-    for call in (
-        lambda: _kernels.sum_many(side_by_side(START, *rows), 2, np.ones(3), 2),
-        lambda: _kernels.sum_many_second(side_by_side(START, *rows), 2, 1.0, 2),
-    ):
-        with pytest.raises(_kernels.KernelError):
-            call()
+    terms = _kernels.terms_many(side_by_side(START, *rows), np.arange(40), 2, np.ones((40, 3)), 2)
+    np.testing.assert_array_equal(np.isnan(terms), np.broadcast_to((np.arange(40) == 5)[:, None], (2, 40, 3)))
+    with pytest.raises(_kernels.KernelError):
+        _kernels.sum_many_second(side_by_side(START, *rows), 2, 1.0, 2)
 
 
 def fit(rows, order, scale_free, threads):
@@ -180,7 +179,7 @@ def changed(**changes):
 def test_rows_are_checked(changes):
     x, rows = np.zeros(N), changed(**changes).values()
     for call in (
-        lambda: _kernels.sum_many(side_by_side(*rows), 2, np.ones(1), 1),
+        lambda: _kernels.terms_many(side_by_side(*rows), np.arange(40), 2, np.ones((40, 1)), 1),
         lambda: _kernels.sum_many_second(side_by_side(*rows), 2, 1.0, 1),
         lambda: _kernels.fit_many(side_by_side(*rows), np.ones(N), 2, True, SETTINGS, 1),
         lambda: _kernels.predict_many(side_by_side(*rows), x, np.ones(40), 2, np.ones(40), np.ones(40), 0, np.ones(1), 1),
@@ -202,7 +201,7 @@ def settings(**changes):
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: _kernels.sum_many(SERIES, 2, np.empty(0), 1),
+        lambda: _kernels.terms_many(SERIES, np.arange(40), 2, np.ones(40), 1),
         lambda: _kernels.fit_many(SERIES, np.ones(N - 1), 2, True, SETTINGS, 1),
         lambda: _kernels.fit_many(SERIES, np.ones(N), 5, True, SETTINGS, 1),
         lambda: settings(interpolation=newton.interpolation()[:-1]),
@@ -215,5 +214,5 @@ def settings(**changes):
     ],
 )
 def test_sizes_are_checked(call):
-    with pytest.raises(ValueError, match=r"candidates|differ|order|interpolation|grid|deriv"):
+    with pytest.raises(ValueError, match=r"q is|differ|order|interpolation|grid|deriv"):
         call()
