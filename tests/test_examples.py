@@ -41,6 +41,14 @@ def client(tmp_path_factory):
             yield client
 
 
+CLEAN = """%reset -f
+%matplotlib inline
+%config InlineBackend.print_figure_kwargs = {"bbox_inches": None}
+import matplotlib
+matplotlib.rcParams["figure.dpi"] = 30
+%reset -f"""  # no name that another notebook left; and pictures, which are counted, are drawn once and coarsely
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebooks_run_as_committed_with_their_pictures(path, client):
@@ -49,7 +57,7 @@ def test_notebooks_run_as_committed_with_their_pictures(path, client):
     assert all(cell.execution_count for cell in committed.cells if cell.cell_type == "code")
     client.nb = fresh = nbformat.read(path, as_version=4)
     client.reset_execution_trackers()
-    fresh.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # no name that another notebook left
+    fresh.cells.insert(0, nbformat.v4.new_code_cell(CLEAN))
     for index, cell in enumerate(fresh.cells):
         client.execute_cell(cell, index)
     del fresh.cells[0]

@@ -162,7 +162,7 @@ def test_the_approximation_is_of_third_order():
     f = lambda w: np.exp(w[0]) * np.cos(w[1])  # noqa: E731
     model = calculus.QuadraticApproximation.of(f, [0.3, 0.2])
     errors = [abs(model(np.array([0.3, 0.2]) + h) - f(np.array([0.3, 0.2]) + h)) for h in (1e-1, 1e-2)]
-    assert errors[0] / errors[1] == pytest.approx(1000, rel=0.2)
+    assert errors[0] / errors[1] == pytest.approx(1000, rel=0.1)
 
 
 def test_descent_in_closed_form_is_descent():

@@ -168,6 +168,7 @@ def test_an_accelerometer_sharpens_the_coefficients():
     assert both.sigma["acc"] == pytest.approx(0.3, rel=0.2)
     assert both.resid.shape == (150, 2)
     drawn, [ends] = both.curve().sample([1.0], size=200, rng=0), both.get_prediction([1.0]).conf_int()
+    # three standard errors of 8 %, of the distance of two quantiles of 200 draws
     assert np.quantile(drawn, 0.9) - np.quantile(drawn, 0.1) == pytest.approx(1.28 / 1.96 * np.ptp(ends), rel=0.25)
     assert "acc" in str(both.summary())
 

@@ -43,7 +43,7 @@ def test_the_inflation_is_that_of_noise_within_the_equation():
     process = lfilter([np.sqrt(1 - phi**2)], [1, -phi], rng.standard_normal(n))
     residual = np.sqrt(share) * process + np.sqrt(1 - share) * rng.standard_normal(n)
     inflation, p = memory_inflation(residual, sample_of(n, 1), np.array([-1.0]))
-    assert inflation == pytest.approx(1 + 2 * share * phi**2 / (1 - phi**2), rel=0.1)
+    assert inflation == pytest.approx(1 + 2 * share * phi**2 / (1 - phi**2), rel=0.03)
     assert p < 1e-20
 
 

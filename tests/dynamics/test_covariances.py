@@ -69,7 +69,7 @@ def test_bootstrap_standard_errors_are_those_of_the_replications(method, kind, c
     assert list(boot.params.columns) == list(res.params.index)
     assert list(boot.conf_int().index) == list(res.params.index)
     assert (boot.conf_int().loc["sigma"] >= 0).all()
-    assert res.bse["y"] == pytest.approx(model.fit(method).bse["y"], rel=0.8)
+    assert res.bse["y"] == pytest.approx(model.fit(method).bse["y"], rel=0.8)  # ten draws know it to 24 %: three of these
 
 
 def test_what_a_kind_does_not_know_is_named(noisy):

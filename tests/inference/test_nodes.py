@@ -122,9 +122,9 @@ def test_the_extent_is_told_apart_on_both_sides():
         return -(x**2) / 2 / np.where(x < 0, 3.0, 0.5) ** 2
 
     shape = shape_of(within(split, 1), np.zeros(1))
-    assert shape.mode == pytest.approx([1.5], abs=0.3)
-    assert shape.sd[0] == pytest.approx(3, rel=0.15)
-    assert shape.sd[1] == pytest.approx(0.5, rel=0.5)
+    assert shape.mode == pytest.approx([1.5], rel=1e-12)
+    assert shape.sd[0] == pytest.approx(3, rel=1e-12)
+    assert shape.sd[1] == pytest.approx(0.5, rel=1e-12)
 
 
 def test_densities_that_end_have_no_weight_beyond():

@@ -55,7 +55,7 @@ def test_little_noise_is_estimated():
     res = sf.SplineRegression(sf.observe(X, y), basis(8), PENALTY).fit()
     ols = sf.SplineRegression(sf.observe(X, y), basis(8)).fit()
     assert res.boundary == ()
-    assert res.scale == pytest.approx(ols.scale, rel=0.3)
+    assert res.scale == pytest.approx(ols.scale, rel=1e-6)
 
 
 @pytest.mark.parametrize("y", [0 * X, 2 * X + 1], ids=["zero", "line"])

@@ -138,7 +138,7 @@ def test_p_values_are_near_those_of_the_smoothing_spline():
     with pytest.warns(MisfitWarning):
         theirs = sf.SmoothingSpline(sf.observe(X, y, name="y")).fit().misfits
     assert [one.kind for one in mine] == ["outlier"]
-    assert np.log(mine[0].p_value) == pytest.approx(np.log(theirs[0].p_value), rel=0.1)
+    assert np.log(mine[0].p_value) == pytest.approx(np.log(theirs[0].p_value), rel=1e-3)
 
 
 def test_what_is_not_tested():

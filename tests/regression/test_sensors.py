@@ -100,10 +100,10 @@ def test_estimates_and_standard_errors_are_those_of_dense_algebra(bias):
 def test_intervals_integrate_over_the_scale(fitted):
     row = fitted.sensor_params.loc["scale.b"]
     assert row["ci_lower"] < SCALE < row["ci_upper"]
-    assert row["ci_upper"] - row["ci_lower"] == pytest.approx(2 * 1.96 * row["bse"], rel=0.15)
+    assert row["ci_upper"] - row["ci_lower"] == pytest.approx(2 * 1.96 * row["bse"], rel=0.01)
     frame = fitted.hyperparameters
     values, weights = np.log(frame["scale.b"]), frame["weight"]
-    assert np.sqrt(weights @ (values - weights @ values) ** 2) == pytest.approx(row["bse"] / row["estimate"], rel=0.15)
+    assert np.sqrt(weights @ (values - weights @ values) ** 2) == pytest.approx(row["bse"] / row["estimate"], rel=0.01)
     known = model(pair(scale=row["estimate"], factor=SCALE)).fit()
     x = np.array([1.5, 4.5])
     np.testing.assert_allclose(known.predict(x), fitted.predict(x), rtol=1e-3)

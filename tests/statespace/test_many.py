@@ -173,7 +173,7 @@ def test_shared_smoothing_maximises_the_sum_of_the_likelihoods():
     (sigma,) = free.params["sigma.y"].unique()
     assert sigma == pytest.approx(0.2, rel=0.1)
     again = sf.fit_curves(df, sd={"y": float(sigma)}, **options)  # the optimum of both is one of q at this SD
-    assert again.params["q"].iloc[0] == pytest.approx(free.params["q"].iloc[0], rel=0.1)
+    assert again.params["q"].iloc[0] == pytest.approx(free.params["q"].iloc[0], rel=1e-6)
     assert free.params["llf"].sum() >= again.params["llf"].sum() - 1e-6
     res = free[3]
     np.testing.assert_allclose(free.predict([3.5])["mean"][3], res.predict(3.5), rtol=1e-9)

@@ -326,7 +326,7 @@ def test_estimates_intervals_and_summary():
     res = sf.SmoothingSpline(pair(60, sd=0.1), prior=sf.priors.IntegratedWiener(3, q=0.4)).fit()
     low, high = res.conf_int().loc["response_time.b"]
     assert low < TAU < high
-    assert high - low == pytest.approx(4 * res.bse["response_time.b"], rel=0.15)
+    assert high - low == pytest.approx(4 * res.bse["response_time.b"], rel=0.05)
     assert "response_time z' + z = f" in str(res.summary())
     assert not res.misfits
     again = pickle.loads(pickle.dumps(res))

@@ -95,8 +95,8 @@ def test_a_series_that_never_changes_is_noise_and_named(options, level):
     assert not {"b", "sigma.b"} & set(res.boundary)
     # The noise of b is its distance from the curve that a tells.
     alone = sf.SmoothingSpline(sf.observe(x, y, name="a"), order=2).fit()
-    assert res.sigma["b"] == pytest.approx(np.sqrt(np.mean((alone.predict(z) - level) ** 2)), rel=0.2)
-    assert res.sigma["a"] == pytest.approx(alone.sigma["a"], rel=0.1)
+    assert res.sigma["b"] == pytest.approx(np.sqrt(np.mean((alone.predict(z) - level) ** 2)), rel=0.02)
+    assert res.sigma["a"] == pytest.approx(alone.sigma["a"], rel=0.01)
 
 
 def test_a_series_estimated_as_exact_is_named():
