@@ -64,8 +64,8 @@ def carried(
     """
     if fine is posterior:
         return values
-    smooth = np.where(is_log, np.log(np.where(is_log, values, 1.0)), values)
-    found = interpolated(posterior.theta, smooth, fine.theta, posterior.mean, posterior.cov)
+    smooth, kept = np.where(is_log, np.log(np.where(is_log, values, 1.0)), values), _at_all_heights(posterior.weights)
+    found = interpolated(posterior.theta[kept], smooth[kept], fine.theta, posterior.mean, posterior.cov)
     return np.where(is_log, np.exp(np.where(is_log, found, 0.0)), found)
 
 
@@ -80,8 +80,7 @@ def many(density: Density, found: Nodes) -> tuple[FloatArray, FloatArray]:
     shape, highest = refitted(Shape(mean, np.eye(p), np.ones((2, p))), theta, found.weights), logs.max()
     kept = np.flatnonzero(logs > highest - CUT)
     points, log_proposal = _among(theta[kept], shape, density)
-    if len(kept) > MOST_KNOWN:  # points at all heights
-        kept = kept[np.argsort(logs[kept])][:: -(-len(kept) // MOST_KNOWN)]
+    kept = kept[_at_all_heights(logs[kept])]
     theta, logs = theta[kept], logs[kept]
     log_new = np.zeros(len(points))  # minus infinity of those that were computed
     for _ in range(ROUNDS):
@@ -96,6 +95,12 @@ def many(density: Density, found: Nodes) -> tuple[FloatArray, FloatArray]:
                 return points, weights
             break
     return significant(found)[:2]
+
+
+def _at_all_heights(density: FloatArray) -> npt.NDArray[np.intp]:
+    """Indices of points of a density, or of its logarithm: of all, or of about `MOST_KNOWN` at all its heights."""
+    every = -(-len(density) // MOST_KNOWN)
+    return np.argsort(density)[::every] if every > 1 else np.arange(len(density))
 
 
 def _among(known: FloatArray, shape: Shape, density: Density) -> tuple[FloatArray, FloatArray]:

@@ -10,7 +10,7 @@ from smoothfit.inference.adaptive import sampled_nodes
 from smoothfit.inference.lattice import lattice_nodes
 from smoothfit.inference.marginal import MOST_SAMPLED, HyperparameterPosterior, log_density, resampled
 from smoothfit.inference.nodes import Density, normalised
-from smoothfit.inference.refined import interpolated, many
+from smoothfit.inference.refined import carried, interpolated, many
 from smoothfit.results.parameters import quantile_of_parameter
 
 TAILS = (0.025, 0.5, 0.975)
@@ -128,3 +128,23 @@ def test_densities_with_narrow_maxima_far_apart_keep_their_nodes():
     lattice = lattice_nodes(density, np.array([15.0]))
     theta, _ = many(density, lattice)
     assert len(theta) <= len(lattice.theta)
+
+
+def test_values_are_carried_from_some_of_many_nodes(monkeypatch):
+    """Interpolation costs the third power of the number of nodes; of what is linear in theta any of them are enough."""
+    density, counts = within(lambda points: -np.sum(points**2, axis=1) / 2, 2), []
+
+    def counted(known, *arguments):
+        counts.append(len(known))
+        return interpolated(known, *arguments)
+
+    monkeypatch.setattr(refined, "MOST_KNOWN", 100)
+    monkeypatch.setattr(refined, "interpolated", counted)
+    lattice = lattice_nodes(density, np.zeros(2))
+    nodes = HyperparameterPosterior(lattice.theta, lattice.weights, np.ones(len(lattice.theta)), np.inf, False)
+    asked = np.random.default_rng(0).standard_normal((50, 2))
+    fine = HyperparameterPosterior(asked, np.full(50, 1 / 50), np.ones(50), np.inf, False)
+    values = np.column_stack([1 + nodes.theta @ [2.0, -3.0], np.exp(nodes.theta[:, 0])])
+    found = carried(nodes, fine, values, np.array([False, True]))
+    np.testing.assert_allclose(found, np.column_stack([1 + asked @ [2.0, -3.0], np.exp(asked[:, 0])]), rtol=1e-9, atol=1e-9)
+    assert 50 <= counts[0] <= 100 < len(nodes.theta)
