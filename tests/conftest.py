@@ -35,8 +35,8 @@ def pytest_xdist_setupnodes():
 
 
 def pytest_collection_modifyitems(items):
-    """Notebooks first: they run one after the other in one process, for which the others would wait at the end."""
-    items.sort(key=lambda item: item.path.name != "test_examples.py")
+    """Notebooks and pages first: each of the two files takes long in one process, for which the others would wait at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_examples.py", "test_pages.py"))
 
 
 @pytest.fixture(autouse=True, scope="module")
