@@ -310,7 +310,7 @@ class Results(ParameterTests):
             pickled = pickle.dumps(kept)
         except (pickle.PicklingError, AttributeError) as error:  # of a function by its name
             raise SpecificationError(
-                f"these results have a function that cannot be saved ({error}); define it by def in a module, not within a "
+                f"these results have a function or class that cannot be saved ({error}); define it in a module, not within a "
                 "function or as a lambda, and fit again"
             ) from error
         Path(path).write_bytes(pickled)

@@ -67,7 +67,7 @@ def test_what_the_formula_states_is_no_option(option):
 def test_functions_without_a_name_cannot_be_saved(tmp_path):
     rates = sf.DerivativeRegression(np.cos(np.arange(9.0)), np.arange(9.0), terms={"y**2": lambda y, t: y[0] ** 2})
     res = rates.fit("difference")
-    with pytest.raises(SpecificationError, match=r"cannot be saved \(Can't pickle .*<lambda>.*by def in a module"):
+    with pytest.raises(SpecificationError, match=r"cannot be saved \(Can't pickle .*<lambda>.*define it in a module"):
         res.save(tmp_path / "fit.pickle")
     assert not list(tmp_path.iterdir())
 
