@@ -69,6 +69,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs th
 if __name__ == "__main__":
     x = np.linspace(0, 1, 60)
     obs = sf.observe(x, np.sin(6 * x) + 0.1 * np.cos(91 * x))
+    {call.split(".bootstrap")[0]}  # loads what it needs: an import that is interrupted raises another error
     print("ready", flush=True)
     {call}
 """

@@ -60,6 +60,7 @@ NARROW = 0.01  # total variance of theta, logs of variances: see `is_narrow`
 STEP = 0.05  # in logarithms of sizes, of second differences: half an SD of what is narrow, and far above rounding
 CARRIED, MOST_CARRIED = 1e-3, 64  # weight of a node that a stream carries, and how many of them
 MOST_SAMPLED = 256  # nodes that represent quasi-random points: each costs every prediction a pass
+MANY_OBSERVATIONS = 200  # beyond which posteriors are near enough to normal that few nodes are better than a sample
 MOST_COMPRESSED = 2048  # points that fewer nodes are chosen from, which costs their number times the square of that of the nodes
 LEFT_OUT = 0.01  # weight beyond which what is left out is represented by resampling
 MOST_ON_A_LATTICE = 2  # parameters: beyond, a lattice needs thousands of nodes
@@ -171,7 +172,8 @@ def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPoster
     nodes = significant(found)
     if is_on_a_lattice(engine):
         return replace(_nodes_of(engine, nodes.theta, nodes.weights), found=found)
-    return replace(_nodes_of(engine, *fewer(nodes.theta, nodes.weights)), found=found)
+    few = fewer(nodes.theta, nodes.weights) if engine.count > MANY_OBSERVATIONS else sample_of(nodes.theta, nodes.weights)
+    return replace(_nodes_of(engine, *few), found=found)
 
 
 def _start(engine: Likelihood, theta_hat: FloatArray) -> FloatArray:
@@ -235,12 +237,20 @@ def resampled(theta: FloatArray, weights: FloatArray, most: int) -> tuple[npt.ND
     return kept, count / most
 
 
+def sample_of(theta: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """At most `MOST_SAMPLED` nodes for sampled ones (N, p), and their weights."""
+    kept, weights = resampled(theta, weights, MOST_SAMPLED)
+    return theta[kept], weights
+
+
 def fewer(theta: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """At most `MOST_SAMPLED` nodes for sampled ones (N, p), and their weights: see `compressed`; of many parameters, resampled."""
+    """Nodes for sampled ones (N, p), and their weights: see `compressed`; of many parameters a sample."""
     degree = degree_of(theta.shape[1])
-    kept, weights = resampled(theta, weights, MOST_SAMPLED if degree is None else MOST_COMPRESSED)
+    if degree is None:
+        return sample_of(theta, weights)
+    kept, weights = resampled(theta, weights, MOST_COMPRESSED)
     theta = theta[kept]
-    if degree is not None and len(theta) > MOST_POLYNOMIALS:
+    if len(theta) > MOST_POLYNOMIALS:
         kept, weights = compressed(theta, weights, degree)
         theta = theta[kept]
     return theta, weights
