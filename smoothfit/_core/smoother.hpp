@@ -28,7 +28,7 @@ namespace smoothfit {
 template <class Real>
 constexpr unsigned all_lanes = 1;
 template <>
-constexpr unsigned all_lanes<Pack> = (1u << Pack::size) - 1;
+inline constexpr unsigned all_lanes<Pack> = (1u << Pack::size) - 1;
 
 template <class Real>
 SMOOTHFIT_INLINE unsigned lanes_below(const Real& x, double bound) {
