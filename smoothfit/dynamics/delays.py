@@ -25,9 +25,10 @@ from .delay_law import DelayLaw
 from .fast import FastPoleError
 from .likelihood import StateSpace
 from .methods.base import Problem
-from .methods.kalman import find, fixed_coefficients
+from .methods.kalman import find, fixed_coefficients, in_units
+from .output_units import OutputUnits
 from .sample import Sample
-from .scoring import Search
+from .scoring import Optimum, Search
 from .shifts import UNMOVED, shifted
 from .start import starts
 
@@ -221,7 +222,7 @@ class Profile:
             # Sums of squares are relative to the variance at which they start.
             variances = self._units(search.model) if search.sum_of_squares else start.variances
             try:
-                found = search.minimise(start.theta, variances, fixed)
+                found = _from_nearby(search, part, start.theta, variances, fixed)
             except (ConvergenceError, NumericalError, FastPoleError, np.linalg.LinAlgError):
                 found = find(search, part, fixed, zeros)
         return Point(found.value, found.theta, np.concatenate([found.q, found.sigma2]), found.is_exact)
@@ -237,6 +238,17 @@ class Profile:
         model = StateSpace(part.equation, part.sample)
         weighs = bool(model.unknown) and len(part.sample.channels) > 1
         return Search(model, sum_of_squares=self.sum_of_squares and not weighs)
+
+
+def _from_nearby(
+    search: Search, part: Problem, theta: FloatArray, variances: FloatArray, fixed: np.typing.NDArray[np.bool_]
+) -> Optimum:
+    """The maximum that coefficients and variances lead to, searched for in units of the outputs."""
+    units = OutputUnits.of(part)
+    if units is None or part.equation.terms:
+        return search.minimise(theta, variances, fixed)
+    of_variances = np.append(units.of_noises, units.of_observations(search.model.unknown))
+    return in_units(search, units, lambda inner, _: inner.minimise(theta / units.of_theta, variances / of_variances, fixed))
 
 
 class Table:

@@ -51,7 +51,7 @@ class Quadratic(NamedTuple):
         axes = np.zeros((len(free), len(curvature)))
         axes[free] = own / scale[:, None]
         strength = np.maximum(np.abs(curvature), COLLINEAR)
-        return cls(hessian, axes.T @ gradient, strength, axes, bool((curvature > -COLLINEAR).all()), least=LEAST)
+        return cls(hessian, axes.T @ gradient, strength, axes, bool((curvature > 0).all()), least=LEAST)
 
     @classmethod
     def of_residuals(cls, J: FloatArray, r: FloatArray, noise: float, rounding: float = 0.0) -> Quadratic:

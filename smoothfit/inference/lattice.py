@@ -90,7 +90,10 @@ class Lattice:
                     missed[k] = max(missed.get(k, 0.0), float(np.sqrt(weights[nearest].prod())))  # as on a line of logs
         if sum(missed.values()) > NEGLIGIBLE:
             where = self.at(np.array([max(missed, key=missed.__getitem__)]))[0].tolist()
-            raise NumericalError(f"the likelihood cannot be computed at theta = {where}, between points where it is high")
+            raise NumericalError(
+                f"the likelihood cannot be computed at theta = {where}, between points where it is high: "
+                "give some of the parameters, or check the observations for values of very different sizes"
+            )
 
     def halve(self) -> None:
         """Halve the steps; what is known stays known."""

@@ -251,7 +251,10 @@ def fewer(theta: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArra
     kept, weights = resampled(theta, weights, MOST_COMPRESSED)
     theta = theta[kept]
     if len(theta) > MOST_POLYNOMIALS:
-        kept, weights = compressed(theta, weights, degree)
+        try:
+            kept, weights = compressed(theta, weights, degree)
+        except (np.linalg.LinAlgError, RuntimeError):  # points on a line, or no end of the search for weights
+            return sample_of(theta, weights)
         theta = theta[kept]
     return theta, weights
 

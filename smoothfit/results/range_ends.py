@@ -27,10 +27,10 @@ class RangeEnd(NamedTuple):
 
 def warn_of_ends(ends: Mapping[str, RangeEnd], misfits: Sequence[Misfit]) -> None:
     """Name each parameter, such as ``"scale.b"``, that is at an end of its range; but for what `misfits` name already."""
-    named = {one.kind for one in misfits}
+    named = {(one.series, one.kind) for one in misfits}
     for label, end in ends.items():
         kind, _, name = label.partition(".")
-        if kind not in REMEDIES or kind in named or (kind == MAY_BE_NONE and end.is_lower):
+        if kind not in REMEDIES or (name, kind) in named or (kind == MAY_BE_NONE and end.is_lower):
             continue
         warn(
             f"{label} is estimated at the {'lower' if end.is_lower else 'upper'} end of the range that is searched, "

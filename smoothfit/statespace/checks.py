@@ -23,6 +23,7 @@ from .periodic import Phases, distances
 from .terms import Terms
 
 HIGHEST_ORDER = 4  # of an integrated Wiener process
+WIDER = (2.0**8, 2.0**8, 2.0**8, np.inf)  # times the variance of a wide start, tried in turn while it counts as knowledge
 FIRST = 1000  # observations that are looked at for what determines the start of seasons
 
 
@@ -86,9 +87,13 @@ def with_identified_seasons(prior: Prior, observed: Callable[[], Functionals], p
     return _with_wide_starts(prior.with_components(found), read, start, end, x_unit)
 
 
-def with_diffuse_seasons(prior: Prior) -> Prior:
-    """The prior with seasons whose start is exactly diffuse."""
-    return prior.with_components([replace(one, spread=()) if isinstance(one, Seasonal) else one for one in prior.components])
+def with_wider_starts(prior: Prior, factor: float) -> Prior:
+    """The prior with seasons of a start with so many times the variance, or one that is exactly diffuse: infinitely many times."""
+
+    def of(season: Seasonal) -> Seasonal:
+        return replace(season, spread=tuple(factor * one for one in season.spread) if np.isfinite(factor) else ())
+
+    return prior.with_components([of(one) if isinstance(one, Seasonal) else one for one in prior.components])
 
 
 def _with_wide_starts(prior: Prior, read: Functionals, start: FloatArray, end: FloatArray, x_unit: float) -> Prior:
@@ -105,7 +110,7 @@ def _with_wide_starts(prior: Prior, read: Functionals, start: FloatArray, end: F
             designs += mine
             component = replace(component, spread=tuple(1 / (float(np.square(waves).max()) or 1.0) for waves in some))
         found.append(component)
-    return prior.with_components(found) if is_hardly_determined(np.hstack(designs)) else prior
+    return prior.with_components(found) if is_hardly_determined(np.hstack(designs)) else with_wider_starts(prior, np.inf)
 
 
 def lacks_harmonics(prior: Prior, observations: Observations) -> bool:

@@ -36,6 +36,7 @@ from ..observations import Observations, Readings
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
 from .checks import (
+    WIDER,
     check_count,
     check_distinct,
     check_period,
@@ -43,9 +44,9 @@ from .checks import (
     checked_noise,
     checked_prior,
     checked_regressors,
-    with_diffuse_seasons,
     with_harmonics,
     with_identified_seasons,
+    with_wider_starts,
 )
 from .effects import RegressedPoints
 from .extent import (
@@ -250,11 +251,12 @@ class Specification(Terms):
     def _check_identified(self) -> None:
         """Raise if observations leave part of the state undetermined whatever the hyperparameters."""
         values = np.array([1.0 if v is None else v for v in self.scaled_hyperparameters()])
-        if not self.program.is_wide_enough(np.ones(len(self.unknown) + 1)):
-            self.prior = with_diffuse_seasons(self.prior)
-            self.processes = self._processes()
-            del self.program
-        self.program.sums(values, np.ones(len(self.unknown) + 1))
+        for factor in WIDER:
+            if not self.program.is_wide_enough(ones := np.ones(len(self.unknown) + 1)):
+                self.prior = with_wider_starts(self.prior, factor)
+                self.processes = self._processes()
+                del self.program
+        self.program.sums(values, ones)
         check_count(self.nobs, self.n_diffuse, len(self.parameters), REMEDY)
 
     # What is observed -----------------------------------------------------------------------------------------------------

@@ -57,3 +57,10 @@ def test_many_parameters_are_resampled():
     found, weights = fewer(theta, np.full(1000, 1e-3))
     assert len(found) <= MOST_SAMPLED
     assert weights.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_points_on_a_line_are_resampled():
+    along = np.random.default_rng(0).standard_normal(1000)
+    found, weights = fewer(np.stack([along, along, along], axis=1), np.full(1000, 1e-3))
+    assert MOST_POLYNOMIALS < len(found) <= MOST_SAMPLED
+    assert weights @ found[:, 0] == pytest.approx(along.mean(), abs=0.01)

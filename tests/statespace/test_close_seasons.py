@@ -166,6 +166,22 @@ def test_leaving_out_and_going_on(days):
     np.testing.assert_allclose(online.predict([540.0, 600.0]), res.predict([540.0, 600.0]), atol=1e-8)
 
 
+@pytest.mark.parametrize(("n", "tolerance"), [(150, 1e-5), (200, 1e-6), (230, 1e-6)])
+def test_less_than_a_period(n, tolerance):
+    """Starts as wide as 2^28 would count as knowledge here, and one exactly diffuse loses .1 to .5 of the log-likelihood."""
+    t = np.arange(float(n))
+    y = np.sin(W[0] * t) + 0.3 * np.cos(3 * W[0] * t) + SD * np.random.default_rng(n).standard_normal(n)
+    with pytest.warns(SamplingWarning, match="longer than the record"):
+        res = sf.SmoothingSpline(sf.observe(t, y, sd=SD), prior=prior_of()).fit()
+    llf, answer = by_dense_algebra(t, np.zeros(n), np.full(n, SD), y, np.zeros((n, 0)))
+    assert res.llf_diffuse == pytest.approx(llf, abs=tolerance)
+    at = np.array([100.0, 260.0, 365.0])
+    mean, sd = answer(None, at, 0, np.zeros((3, 0)))
+    found = res.get_prediction(at)
+    np.testing.assert_allclose((found.predicted_mean - mean) / sd, 0, atol=tolerance)
+    np.testing.assert_allclose(found.se_mean, sd, rtol=tolerance)
+
+
 def test_a_start_is_wide_only_where_a_diffuse_one_loses_digits():
     rng = np.random.default_rng(0)
     for step, n, harmonics, wanted in [(1.0, 400, 6, True), (7.0, 80, 5, False), (1.0, 100, 6, False), (30.4375, 40, 6, False)]:

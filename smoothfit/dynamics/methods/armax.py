@@ -316,7 +316,7 @@ def _descend(relation: Relation, rows: Rows, x: FloatArray, exact: bool) -> Desc
     """The minimum that a start leads to."""
     descent = _Descent(relation, rows, exact)
     (x, e, J, chart), at, _ = descend(descent.at(x), descent.model, descent.lower, DECREMENT, MAX_ITERATIONS)
-    if at.decrement > LOOSE:
+    if at.decrement > LOOSE or not at.is_convex:
         raise ConvergenceError(
             f'the search for the minimum did not converge (decrement {at.decrement:.3g}); use method="kalman"', float(e @ e)
         )

@@ -11,7 +11,7 @@ of a lower order, and an error is raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -67,7 +67,7 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     """
     units = OutputUnits.of(problem)
     if units is not None and not problem.equation.terms:
-        return _in_units(search, units, fixed, zeros)
+        return in_units(search, units, lambda inner, part: find(inner, part, fixed, zeros))
     if problem.equation.bounds:
         return within_bounds(search, problem, fixed, zeros)
     equation, sample = problem.equation, problem.sample
@@ -86,11 +86,11 @@ def find(search: Search, problem: Problem, fixed: np.typing.NDArray[np.bool_], z
     ) from failure
 
 
-def _in_units(search: Search, units: OutputUnits, fixed: np.typing.NDArray[np.bool_], zeros: tuple[int, ...]) -> Optimum:
+def in_units(search: Search, units: OutputUnits, maximum: Callable[[Search, Problem], Optimum]) -> Optimum:
     """The maximum that is found in units of the outputs."""
     part = units.scaled
     inner = Search(StateSpace(part.equation, part.sample), sum_of_squares=search.sum_of_squares)
-    found = find(inner, part, fixed, zeros)
+    found = maximum(inner, part)
     search.n_evaluations += inner.n_evaluations
     of_theta = units.of_theta
     theta = units.with_stated(found.theta * of_theta, found.theta, part.equation)

@@ -83,8 +83,11 @@ def average_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
     if nodes.ends is not None:  # nodes in a stretched coordinate are known to rounding
         at(nodes.theta)
     rho = nodes.theta[:, 0]
-    found = np.array([sigma2[value] for value in rho.tolist()])
-    return float(nodes.weights @ found), float(nodes.weights @ (found * np.exp(rho)) * unit)
+    found = np.array([sigma2.get(value, np.nan) for value in rho.tolist()])
+    weights = np.where(np.isnan(found), 0.0, nodes.weights)  # the filter may fail beside a node at an end of the range
+    return float(np.average(np.nan_to_num(found), weights=weights)), float(
+        np.average(np.nan_to_num(found) * np.exp(rho), weights=weights) * unit
+    )
 
 
 def likeliest_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
