@@ -162,6 +162,10 @@ class Program:
         """Directions of the start that are wide instead of diffuse."""
         return int(np.isfinite(self._spread).sum())
 
+    def _taken_by_wide(self, has_error: npt.NDArray[np.bool_]) -> IntArray:
+        """The first rows with a prediction error (n,), as many as a diffuse start would take in place of a wide one."""
+        return np.flatnonzero(has_error)[: self.n_wide]
+
     @cached_property
     def _typical(self) -> Typical:
         own = (self.order >= 0) & ~np.isnan(self.y)
@@ -366,7 +370,7 @@ class Program:
     def innovations(self, values: FloatArray, variance: FloatArray) -> FloatArray:
         """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them."""
         found = self._run(_kernels.markov_innovations, self._arguments(values, variance))
-        found[np.flatnonzero(~np.isnan(found))[: self.n_wide]] = np.nan
+        found[self._taken_by_wide(~np.isnan(found))] = np.nan
         return self._in_order(found)
 
     def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
@@ -449,7 +453,7 @@ class Program:
             return self._constant.adjoint(values, variance)
         score, information, errors, flat = self._run(_kernels.markov_adjoint, self._arguments(values, variance))
         is_start = flat > 0
-        is_start[np.flatnonzero(~is_start & ~np.isnan(self.y))[: self.n_wide]] = True
+        is_start[self._taken_by_wide(~is_start & ~np.isnan(self.y))] = True
         return Adjoint(score, information, self._in_order(errors), self._in_order(is_start), self.node_of_row[is_start])
 
     def is_wide_enough(self, variance: FloatArray) -> bool:

@@ -100,7 +100,7 @@ class Observations(NamedReadings[Readings]):
     @property
     def kept(self) -> npt.NDArray[np.bool_]:
         """Which of the given observations are not missing, shape (n + missing,), series after series."""
-        return np.concatenate([np.ones(len(r), bool) if r.kept is None else r.kept for r in self.readings])
+        return np.concatenate([r.is_present for r in self.readings])
 
     @property
     def x(self) -> FloatArray:

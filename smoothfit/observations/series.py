@@ -110,6 +110,11 @@ class Readings(NoisyReadings):
         return "the mean of f" if self.mean else "the integral of f"
 
     @property
+    def is_present(self) -> npt.NDArray[np.bool_]:
+        """Which of the given observations are not missing, shape (n + n_dropped,)."""
+        return np.ones(len(self), np.bool_) if self.kept is None else self.kept
+
+    @property
     def limits(self) -> tuple[npt.NDArray[Any], ...]:
         """The x: (x,), or of integrals the lower and the upper limits."""
         return (self.x,) if self.upper is None else (self.x, self.upper)
@@ -150,7 +155,7 @@ class Readings(NoisyReadings):
                 raise DataError(f"name {self.name!r} has different {what}= in its parts; give them one, or different names")
         resolution, kept = None, None
         if self.n_dropped or other.n_dropped:
-            kept = frozen(np.concatenate([np.ones(len(part), bool) if part.kept is None else part.kept for part in (self, other)]))
+            kept = frozen(np.concatenate([self.is_present, other.is_present]))
         if self.resolution is not None or other.resolution is not None:
             steps = [np.zeros(len(part)) if part.resolution is None else part.resolution for part in (self, other)]
             resolution = frozen(np.concatenate(steps))

@@ -251,11 +251,11 @@ class Specification(Terms):
     def _check_identified(self) -> None:
         """Raise if observations leave part of the state undetermined whatever the hyperparameters."""
         values = np.array([1.0 if v is None else v for v in self.scaled_hyperparameters()])
-        for factor in WIDER:
-            if not self.program.is_wide_enough(ones := np.ones(len(self.unknown) + 1)):
-                self.prior = with_wider_starts(self.prior, factor)
-                self.processes = self._processes()
-                del self.program
+        ones, factors = np.ones(len(self.unknown) + 1), iter(WIDER)
+        while not self.program.is_wide_enough(ones):
+            self.prior = with_wider_starts(self.prior, next(factors))
+            self.processes = self._processes()
+            del self.program
         self.program.sums(values, ones)
         check_count(self.nobs, self.n_diffuse, len(self.parameters), REMEDY)
 

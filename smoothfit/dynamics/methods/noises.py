@@ -7,6 +7,8 @@ sigma^2 delta_k + q c_k, in the middle of its covariance.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.signal import lfilter
 
@@ -60,34 +62,30 @@ def average_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
     search = Search(StateSpace(problem.equation, problem.sample))
     assert problem.sample.step is not None
     unit, k = problem.sample.step ** (1 - 2.0 * problem.equation.order), len(theta)
-    sigma2: dict[float, float] = {}
 
-    def log_density(rho: float) -> float:
+    @cache
+    def law(rho: float) -> tuple[float, float]:
+        """Log density and sigma^2; NaN where the filter fails, which is no weight at ends of the range, and an error within."""
         variances = np.array([np.exp(rho) * unit, 1.0])
         try:
             terms = search.terms(theta, variances, slopes=True)
-        except (NumericalError, IdentificationError):  # no weight at ends of the range; an error between points of weight
-            return np.nan
+        except (NumericalError, IdentificationError):
+            return np.nan, np.nan
         count = terms.n_used - k
         of_variance = terms.of_variance[k:, k:] * np.outer(variances, variances)
-        total = of_variance.sum()
-        sigma2[rho] = terms.sse / count
-        information = np.linalg.det(of_variance) / total  # on log q, the common factor of both being estimated
+        information = np.linalg.det(of_variance) / of_variance.sum()  # on log q, the common factor of both being estimated
         restricted = terms.log_det + np.linalg.slogdet(terms.of_mean[:k, :k])[1] + count * np.log(terms.sse)
-        return float(np.log(max(information, np.finfo(float).tiny)) - restricted) / 2
+        return float(np.log(max(information, np.finfo(float).tiny)) - restricted) / 2, terms.sse / count
 
     def at(points: FloatArray) -> FloatArray:
-        return np.array([log_density(rho) for rho in points[:, 0].tolist()])
+        return np.array([law(rho)[0] for rho in points[:, 0].tolist()])
 
     nodes = lattice_nodes(Density(at, np.log([1 / WIDEST]), np.log([WIDEST])), np.zeros(1))
-    if nodes.ends is not None:  # nodes in a stretched coordinate are known to rounding
-        at(nodes.theta)
     rho = nodes.theta[:, 0]
-    found = np.array([sigma2.get(value, np.nan) for value in rho.tolist()])
-    weights = np.where(np.isnan(found), 0.0, nodes.weights)  # the filter may fail beside a node at an end of the range
-    return float(np.average(np.nan_to_num(found), weights=weights)), float(
-        np.average(np.nan_to_num(found) * np.exp(rho), weights=weights) * unit
-    )
+    sigma2 = np.array([law(one)[1] for one in rho.tolist()])  # computed again where rounding has moved a node
+    good = np.isfinite(sigma2)
+    weights = nodes.weights[good] / nodes.weights[good].sum()
+    return float(weights @ sigma2[good]), float(weights @ (sigma2 * np.exp(rho))[good]) * unit
 
 
 def likeliest_noises(problem: Problem, theta: FloatArray) -> tuple[float, float]:
