@@ -107,6 +107,7 @@ class Program:
     closed: bool = False  # whether the prior's state is to be the same at both ends
     unknown: int | None = None  # how many diffuse directions of the start are unknown: all, unless given
     without_effects: bool = False  # whether coefficients are zero
+    given: float = 0.0  # what given noise and hyperparameters add to the variance of an observation, roughly
     wide: float = WIDE  # variance of directions of the start that are wide instead of diffuse, see `wide`
 
     @property
@@ -169,7 +170,7 @@ class Program:
     @cached_property
     def _typical(self) -> Typical:
         own = (self.order >= 0) & ~np.isnan(self.y)
-        return Typical.of(self.y[own], self.group[own], self.ratio[own])
+        return Typical.of(self.y[own], self.group[own], self.ratio[own], self.given)
 
     @cached_property
     def _constant_unknown(self) -> FloatArray | None:

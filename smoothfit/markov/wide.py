@@ -6,7 +6,8 @@ by 1e20: the direction of the next observation is what is left of a cancellation
 the squared size of the observations, D ends at K. -2 log-likelihood less k log K is that of the diffuse start but for terms 1 / K.
 
 K is a multiple of all variances of the model, so that it grows as they do: `WIDE`, where the model predicts each observation as
-well as the neighbours of that do.
+well as the neighbours of that do. Observations may be far smoother than the given variances allow: what is predicted of them is no
+less than these.
 """
 
 from __future__ import annotations
@@ -40,13 +41,18 @@ def is_hardly_determined(design: FloatArray) -> bool:
     return len(taken) < design.shape[1] or bool(sizes[-1] * MOST_LOST < sizes[0])
 
 
+def given_variance(noise: FloatArray, processes: Processes, values: FloatArray) -> float:
+    """Variance of an observation by given noise (n,) and hyperparameters, NaN where they are unknown, roughly."""
+    return (float(np.median(noise)) if len(noise) else 0.0) + float(np.nansum(processes.sizes(values)[0]))
+
+
 class Typical(NamedTuple):
     """What a model predicts of observations, roughly.
 
     Attributes
     ----------
     roughness : float
-        Variance of an observation given its neighbours, from their differences.
+        Variance of an observation given its neighbours, from their differences, or what is given of the model if that is more.
     ratios : ndarray, shape (G,)
         Typical variances of the noise of groups, as multiples of theirs.
     """
@@ -55,14 +61,14 @@ class Typical(NamedTuple):
     ratios: FloatArray
 
     @classmethod
-    def of(cls, y: FloatArray, group: npt.NDArray[np.uint8], ratio: FloatArray) -> Typical:
-        """Of observations in the order of x."""
+    def of(cls, y: FloatArray, group: npt.NDArray[np.uint8], ratio: FloatArray, given: float) -> Typical:
+        """Of observations in the order of x, and their variance by what is given of the model."""
         order = np.argsort(group, kind="stable")
         y, group, ratio = y[order], group[order], ratio[order]
         squares = [np.diff(y, lag)[group[lag:] == group[:-lag]] ** 2 / size for lag, size in ((1, 2), (2, 6))]
         roughness = min((float(found.mean()) for found in squares if len(found)), default=1.0)
         groups = [ratio[group == g] for g in range(int(group.max(initial=0)) + 1)]
-        return cls(max(roughness, SMOOTHEST), np.array([np.median(one) if len(one) else 0.0 for one in groups]))
+        return cls(max(roughness, given, SMOOTHEST), np.array([np.median(one) if len(one) else 0.0 for one in groups]))
 
     def size(self, noise: FloatArray, processes: Processes | None, values: FloatArray, free: list[int]) -> FloatArray:
         """Variance of an observation given those before, of a model relative to what it is, with derivatives (..., 1 + N).

@@ -32,6 +32,7 @@ from ..markov.process import Prior, check_readable
 from ..markov.program import Program, Scan, Sums
 from ..markov.response import with_responses
 from ..markov.rows import MOST_GROUPS, Scale, scaled_ratio
+from ..markov.wide import given_variance
 from ..observations import Observations, Readings
 from ..observations.abscissa import Points
 from ..observations.readings import OF_INTEGRAL
@@ -375,22 +376,14 @@ class Specification(Terms):
             self._add_regressors(end.regressors * (self.scale.y_unit / self.scale.of(deriv)), process, effects)
         if self._changes:
             effects[:, len(self._constant) :] = self.intervention_columns(start, end, deriv, component)
-        return Functionals(
-            end if start is None else start,
-            end,
-            np.full(n, kind, np.int8),
-            process,
-            effects,
-            np.full(n, np.nan),
-            np.ones(n),
-            np.zeros(n, np.uint8),
-            np.zeros(n),
-        )
+        first, kinds, group = end if start is None else start, np.full(n, kind, np.int8), np.zeros(n, np.uint8)
+        return Functionals(first, end, kinds, process, effects, np.full(n, np.nan), np.ones(n), group, np.zeros(n))
 
     def compiled(self, functionals: Functionals) -> Program:
         """Compile functionals of this model's state."""
-        readout = self.process_row(0)
-        return compiled(self.processes, functionals, readout, self.effects, close=self._close)
+        known = functionals.ratio[(functionals.group == len(self.unknown)) & ~np.isnan(functionals.y)]
+        program = compiled(self.processes, functionals, self.process_row(0), self.effects, close=self._close)
+        return replace(program, given=given_variance(known, self.processes, self._given))
 
     @cached_property
     def program(self) -> Program:

@@ -133,6 +133,18 @@ def test_slopes_that_are_small_beside_the_season():
     assert found.se_mean == pytest.approx(sd, rel=1e-7)
 
 
+@pytest.mark.parametrize("y", [np.full(400, 3.0), 1 + 0.01 * np.arange(400.0)], ids=["constant", "line"])
+def test_observations_far_smoother_than_their_noise(y):
+    """A start as wide as the given noise beside differences of such observations, 1e20 of them, would lose .12."""
+    t = np.arange(400.0)
+    llf, answer = by_dense_algebra(t, np.zeros(400), np.full(400, SD), y, np.zeros((400, 0)))
+    res = sf.SmoothingSpline(sf.observe(t, y, sd=SD), prior=prior_of()).fit()
+    assert res.llf_diffuse == pytest.approx(llf, abs=1e-8)
+    found, (mean, sd) = res.get_prediction([200.5, 500.0]), answer(None, np.array([200.5, 500.0]), 0, np.zeros((2, 0)))
+    np.testing.assert_allclose((found.predicted_mean - mean) / sd, 0, atol=1e-8)
+    np.testing.assert_allclose(found.se_mean, sd, rtol=1e-9)
+
+
 def test_a_fit_converges_in_any_unit(days):
     """Of daily observations and six harmonics of a year, all variances unknown."""
     t, y, price = days
