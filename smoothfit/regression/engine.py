@@ -45,7 +45,7 @@ from .posterior import Covariance, covariance_of
 from .products import ProductRows
 from .restricted import lifted
 from .rows import Rows, check_variables
-from .search import ROOM, log_floors, range_of_tau
+from .search import ROOM, likely_range_of_tau, log_floors
 from .system import System
 
 
@@ -136,7 +136,7 @@ class BandEngine(Sized):
         if not self.n_weights:
             return lower, upper
         log_sigma2 = self._likelihood.logs(np.concatenate([np.zeros(self.n_weights), spread]))[1]
-        base, low, high = range_of_tau(system, log_sigma2)
+        base, low, high = likely_range_of_tau(system, log_sigma2)
         room = ROOM if len(spread) else 0.0
         return np.concatenate([base + low - room, lower]), np.concatenate([base + high + room, upper])
 

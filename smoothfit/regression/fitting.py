@@ -270,6 +270,12 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood], start: Float
         limit = exact_limit(system, SMALLEST_SD)
         if limit is not None:
             return limit
+        if not system.unknown and system.size >= system.n:
+            raise ConvergenceError(
+                "sd is so small beside y that with any smoothing the curve passes through the observations to rounding; pass a larger "
+                "sd=, or None to have it estimated",
+                minimum.value,
+            )
         identified = system.size < system.n and system.without(list(range(P))).is_identified
         other = "fit without a penalty" if identified else "use fewer basis functions"
         fixed = "lam= or edf=" if P == 1 else "lam="

@@ -23,6 +23,7 @@ STEP = 5.0  # in log tau, when the ends of the range of edf are looked for
 MOST_STEPS = 40
 SLACK = 1e-6  # effective degrees of freedom by which the ends are missed
 INTERPOLATES = 1e-4  # effective degrees of freedom short of all observations: with less smoothing the minimum is soon rounding
+INTERPOLATES_KNOWN = 1e-9  # the same of a likelihood if all SDs are known: the size of the curve decides, not the residuals
 BESIDE = 8  # solutions that the kernels find side by side
 SPACING = 2.0  # in log tau, at most, between the points of a scan: REML and GCV vary over some two or three
 MOST_BLOCKS = 6  # of BESIDE points, of a scan
@@ -37,8 +38,11 @@ EXACT = 1e-13  # of the size of the observations: residuals below are rounding
 UNBOUNDED = f"the likelihood has no maximum short of an SD of zero, where it grows without bound; {REMEDY}"
 
 
-def range_of_tau(system: System, log_sigma2: FloatArray) -> tuple[FloatArray, float, float]:
-    """Logarithms (P,) of weights that balance observations and penalties, and shifts between which edf takes all its values."""
+def range_of_tau(system: System, log_sigma2: FloatArray, short: float = INTERPOLATES) -> tuple[FloatArray, float, float]:
+    """Logarithms (P,) of weights that balance observations and penalties, and shifts between which edf takes all its values.
+
+    `short`: effective degrees of freedom by which interpolation is missed.
+    """
     G = system.n_groups
     sizes = np.sum(system.factors**2, axis=(1, 2))
     base = np.log(float(np.exp(-log_sigma2) @ sizes[:G])) - np.log(sizes[G:])
@@ -59,13 +63,18 @@ def range_of_tau(system: System, log_sigma2: FloatArray) -> tuple[FloatArray, fl
     falling = edfs(-STEP)
     low, here = 0.0, next(falling)
     for there in falling:
-        if not np.isfinite(there) or there > system.n - INTERPOLATES:
+        if not np.isfinite(there) or there > system.n - short:
             break
         low -= STEP
         if there - here < SLACK and here > system.n_free + SLACK:
             break
         here = there
     return base, low, high
+
+
+def likely_range_of_tau(system: System, log_sigma2: FloatArray) -> tuple[FloatArray, float, float]:
+    """What `range_of_tau` returns, wide enough for likelihoods."""
+    return range_of_tau(system, log_sigma2, INTERPOLATES if system.unknown else INTERPOLATES_KNOWN)
 
 
 def search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimum]:
@@ -75,9 +84,11 @@ def search_from(criterion: Criterion, start: FloatArray) -> Callable[[], Minimum
     others = start if len(criterion.directions) > P else np.zeros(0)
 
     def search() -> Minimum:
-        base, low, high = range_of_tau(system, log_sigma2)
         if isinstance(criterion, PredictionCriterion):
+            base, low, high = range_of_tau(system, log_sigma2)
             low = min(low + STEP, high)
+        else:
+            base, low, high = likely_range_of_tau(system, log_sigma2)
         room = ROOM if len(others) else 0.0
         floors = np.minimum(log_floors(system)[: len(others)], others - 1)
         lower = np.concatenate([base + low - room, floors])

@@ -62,3 +62,24 @@ def test_little_noise_is_estimated():
 def test_what_no_penalty_touches_is_refused(y):
     with pytest.raises(sf.errors.DataError, match="no noise to estimate; give sd="):
         sf.SplineRegression(sf.observe(X, y), basis(8), PENALTY).fit()
+
+
+@pytest.mark.parametrize("sd", [10.0, 1.0])
+def test_exact_totals_of_more_functions_than_observations_have_the_smoothing_that_their_size_decides(sd):
+    """As a known SD goes to zero, tau goes to (n - 2) / c'Pc with c the interpolating coefficients of the smallest penalty."""
+    edges = np.arange(0, 105, 5.0)
+    persons = 1e5 * (7 - 0.07 * edges[1:] + np.sin(edges[1:] / 9))
+    basis = sf.BSplineBasis.uniform(0, 100, 30)
+    res = sf.SplineRegression(sf.observe_integral(edges[:-1], edges[1:], persons, sd=sd), basis, PENALTY).fit()
+    B, P = basis.integral(edges[:-1], edges[1:]), basis.penalty(2).toarray()
+    n, K = B.shape
+    system = np.block([[P, B.T], [B, np.zeros((n, n))]])
+    c = np.linalg.lstsq(system, np.append(np.zeros(K), persons), rcond=1e-13)[0][:K]
+    np.testing.assert_allclose(res.lam * (c @ P @ c), n - 2, rtol=1e-4)  # of order n - edf, 4e-5 at an SD of 10
+    np.testing.assert_allclose([float(res.integrate(*ends)) for ends in zip(edges, edges[1:])], persons, rtol=1e-8 * sd**2)
+
+
+def test_a_known_sd_below_rounding_is_named():
+    x = np.linspace(0, 10, 15)
+    with pytest.raises(sf.errors.ConvergenceError, match=r"sd is so small beside y.*larger sd="):
+        sf.SplineRegression(sf.observe(x, np.sin(x), sd=1e-12), sf.BSplineBasis.uniform(0, 10, 40), PENALTY).fit()
