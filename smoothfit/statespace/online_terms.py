@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.special import factorial
 
@@ -32,21 +34,35 @@ class Totals:
         self._arrived -= count
 
 
-def added_terms(
-    states: FloatArray, delta: FloatArray, deriv: IntArray, y: FloatArray, noise: FloatArray, q: float, order: int
-) -> FloatArray:
-    """What each of m rows adds to log_det and to sse (2, m), given the packed filtered states before them (m, width).
+class Steps(NamedTuple):
+    """What rows have in common at all nodes: the Taylor coefficients (m, order) of what they observe, and the noise of q = 1 there.
 
-    A state has covariance U D U' and mean U mu (filter.hpp). A step of length delta takes U to T U, with Taylor coefficients T, and
-    adds q delta^(2r - 1) / ((2r - 1) (r - 1)!^2) to the variance of the derivative of order `order` - r.
+    A step of length delta adds q delta^(2r - 1) / ((2r - 1) (r - 1)!^2) to the variance of the derivative of order `order` - r.
     """
-    powers = np.arange(order) - deriv[:, None]
-    taylor = np.where(powers >= 0, delta[:, None] ** np.maximum(powers, 0) / factorial(np.maximum(powers, 0)), 0.0)
-    rest = order - deriv
-    wander = q * delta ** (2 * rest - 1) / ((2 * rest - 1) * factorial(rest - 1) ** 2)
-    mu, d, upper = states[:, :order], states[:, order : 2 * order], states[:, 2 * order :]
-    along = taylor.copy()
-    for place, (i, j) in enumerate(zip(*np.triu_indices(order, 1), strict=True)):
-        along[:, j] += taylor[:, i] * upper[:, place]
-    variance = (along**2 * d).sum(axis=1) + wander + noise
-    return np.array([np.log(variance), (y - (along * mu).sum(axis=1)) ** 2 / variance])
+
+    taylor: FloatArray
+    wander: FloatArray
+
+    @classmethod
+    def of(cls, delta: FloatArray, deriv: IntArray, order: int) -> Steps:
+        """Of m steps to an observation of a derivative each."""
+        taylor, wander = np.zeros((len(delta), order)), np.empty(len(delta))
+        for k in np.unique(deriv):
+            rows, r = deriv == k, order - k
+            step = delta[rows]
+            taylor[rows, k:] = step[:, None] ** np.arange(r) / factorial(np.arange(r))
+            wander[rows] = step ** (2 * r - 1) / ((2 * r - 1) * factorial(r - 1) ** 2)
+        return cls(taylor, wander)
+
+    def added_terms(self, states: FloatArray, y: FloatArray, noise: FloatArray, q: float) -> FloatArray:
+        """What each row adds to log_det and to sse (2, m), given the packed filtered states before them (m, width).
+
+        A state has covariance U D U' and mean U mu (filter.hpp).
+        """
+        order = self.taylor.shape[1]
+        along = self.taylor.copy()
+        for place, (i, j) in enumerate(zip(*np.triu_indices(order, 1), strict=True)):
+            along[:, j] += self.taylor[:, i] * states[:, 2 * order + place]
+        variance = np.einsum("mi,mi,mi->m", along, along, states[:, order : 2 * order]) + q * self.wander + noise
+        error = y - np.einsum("mi,mi->m", along, states[:, :order])
+        return np.array([np.log(variance), error**2 / variance])

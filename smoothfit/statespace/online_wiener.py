@@ -25,7 +25,7 @@ from ..observations import Observations
 from ..observations.abscissa import Points
 from .functionals import CurveFunctionals
 from .online import OnlineSpline
-from .online_terms import Totals, added_terms
+from .online_terms import Steps, Totals
 from .source import Kind, Source
 
 BLOCK = 4096  # rows that are run before the oldest are forgotten
@@ -223,16 +223,10 @@ class WienerOnline(OnlineSpline):
         if self._totals is None or self._n_counted == self._n:
             return
         rows = slice(self._n_counted, self._n)
-        columns = self._delta[rows], self._deriv[rows].astype(np.int64), self._y[rows]
-        noise = [one.sigma2[self._group[rows]] * self._ratio[rows] for one in self._at_nodes]
-        self._totals.add(
-            np.array(
-                [
-                    added_terms(one.states[rows], *columns, variance, one.q, self._order)
-                    for one, variance in zip(self._at_nodes, noise, strict=True)
-                ]
-            )
-        )
+        steps, y = Steps.of(self._delta[rows], self._deriv[rows].astype(np.int64), self._order), self._y[rows]
+        group, ratio = self._group[rows], self._ratio[rows]
+        added = [steps.added_terms(one.states[rows], y, one.sigma2[group] * ratio, one.q) for one in self._at_nodes]
+        self._totals.add(np.array(added))
         self._n_counted = self._n
 
     def _terms_of_late(self, point: Points, deriv: int, group: int, y: float, ratio: float) -> FloatArray:
