@@ -457,12 +457,17 @@ class Program:
         is_start[self._taken_by_wide(~is_start & ~np.isnan(self.y))] = True
         return Adjoint(score, information, self._in_order(errors), self._in_order(is_start), self.node_of_row[is_start])
 
-    def is_wide_enough(self, variance: FloatArray) -> bool:
-        """Whether the observations determine wide directions of the start so well that they might as well be diffuse."""
+    def is_wide_enough(self, given: FloatArray, variance: FloatArray) -> bool:
+        """Whether the observations determine wide directions of the start so well that they might as well be diffuse.
+
+        At `given` hyperparameters (P,), NaN where they are unknown: intensities and amplitudes are then zero.
+        """
         if not self.n_wide:
             return True
+        powers = self.processes.sizes(self.processes.ones)[1]
+        values = np.where(np.isnan(given), np.where(powers > 0, 0.0, self.processes.ones), given)
         wider = (replace(self, wide=factor * self.wide) for factor in (1, 4))
-        here, there = (program.sums(self.processes.ones, variance, is_still=True).log_det[0] for program in wider)
+        here, there = (program.sums(values, variance).log_det[0] for program in wider)
         return bool(abs(there - here) < LEFT)
 
     def is_identified_without(self, i: int, values: FloatArray, variance: FloatArray) -> bool:

@@ -62,7 +62,9 @@ class Seasonal(Prior):
     Between the steps of the grid that is an assumption. Off a grid both are identified.
 
     The first observations may lie so close together, as days of a year, that a filter with a diffuse start loses its digits. The
-    amplitudes then start with an SD of about 1e4 times the size of the observations instead, which changes log-likelihoods by 1e-8.
+    amplitudes then start with an SD of about 1e4 times the size of the observations instead, which changes log-likelihoods by 1e-8,
+    or up to 1e10 times in records below half a period, which changes them by up to 1e-5. In still shorter ones, some 90 daily
+    observations of a year for six harmonics, no start keeps the digits, and an error is raised.
 
     ``Seasonal(period, smooth=False)`` is ``freq_seasonal`` of statsmodels' UnobservedComponents and
     ``sea.type="trigonometric"`` of KFAS, on any x. `DummySeasonal` is the season of StructTS.

@@ -23,7 +23,7 @@ from .periodic import Phases, distances
 from .terms import Terms
 
 HIGHEST_ORDER = 4  # of an integrated Wiener process
-WIDER = (2.0**8, 2.0**8, 2.0**8, np.inf)  # times the variance of a wide start, tried in turn while it counts as knowledge
+WIDER = (*(2.0**8,) * 5, np.inf)  # times the variance of a wide start, tried in turn while it counts as knowledge: up to 2^68
 FIRST = 1000  # observations that are looked at for what determines the start of seasons
 
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._validation import FloatArray, check_positive
-from ..errors import DataError
+from ..errors import DataError, IdentificationError
 from ..markov.compiler import compiled
 from ..markov.functionals import DIFFERENCE, INTEGRAL, VALUE, Functionals
 from ..markov.joint import Correlated, Joint, independent
@@ -60,7 +60,7 @@ from .extent import (
     rounding_variance,
     scale_of,
 )
-from .general_search import REMEDY
+from .general_search import REMEDY, UNDETERMINED
 from .periodic import Phases
 from .sensors import Unknown, brought_to_curve, check_sensors, responses_of, sensor_parameters, sensor_sums, unknowns_of
 from .sketches import sketched
@@ -250,14 +250,18 @@ class Specification(Terms):
     # Checks -----------------------------------------------------------------------------------------------------------
 
     def _check_identified(self) -> None:
-        """Raise if observations leave part of the state undetermined whatever the hyperparameters."""
+        """Raise if observations leave part of the state undetermined, or to rounding, whatever the hyperparameters."""
         values = np.array([1.0 if v is None else v for v in self.scaled_hyperparameters()])
-        ones, factors = np.ones(len(self.unknown) + 1), iter(WIDER)
-        while not self.program.is_wide_enough(ones):
-            self.prior = with_wider_starts(self.prior, next(factors))
+        ones, factors, has_digits = np.ones(len(self.unknown) + 1), iter(WIDER), True
+        while not self.program.is_wide_enough(self._given, ones):
+            factor = next(factors)
+            has_digits = np.isfinite(factor)
+            self.prior = with_wider_starts(self.prior, factor)
             self.processes = self._processes()
             del self.program
         self.program.sums(values, ones)
+        if not has_digits:
+            raise IdentificationError(f"rounding would change the likelihood: {UNDETERMINED}")
         check_count(self.nobs, self.n_diffuse, len(self.parameters), REMEDY)
 
     # What is observed -----------------------------------------------------------------------------------------------------
