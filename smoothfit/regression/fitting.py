@@ -272,8 +272,8 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood], start: Float
             return limit
         if not system.unknown and system.size >= system.n:
             raise ConvergenceError(
-                "sd is so small beside y that with any smoothing the curve passes through the observations to rounding; pass a larger "
-                "sd=, or None to have it estimated",
+                "sd is so small beside y that with any smoothing the curve passes through the observations to rounding; pass a "
+                "larger sd=, or None to have it estimated",
                 minimum.value,
             )
         identified = system.size < system.n and system.without(list(range(P))).is_identified

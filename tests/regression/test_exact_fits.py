@@ -1,5 +1,7 @@
 """Observations without noise on a curve of the basis: the fit without penalty, its SD going to zero."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -76,7 +78,7 @@ def test_exact_totals_of_more_functions_than_observations_have_the_smoothing_tha
     system = np.block([[P, B.T], [B, np.zeros((n, n))]])
     c = np.linalg.lstsq(system, np.append(np.zeros(K), persons), rcond=1e-13)[0][:K]
     np.testing.assert_allclose(res.lam * (c @ P @ c), n - 2, rtol=1e-4)  # of order n - edf, 4e-5 at an SD of 10
-    np.testing.assert_allclose([float(res.integrate(*ends)) for ends in zip(edges, edges[1:])], persons, rtol=1e-8 * sd**2)
+    np.testing.assert_allclose([float(res.integrate(*ends)) for ends in pairwise(edges)], persons, rtol=1e-8 * sd**2)
 
 
 def test_a_known_sd_below_rounding_is_named():
