@@ -134,12 +134,14 @@ def border(beyond: Callable[[FloatArray], FloatArray], inside: FloatArray, outsi
     """Borders between points where a function is not positive and points where it is, all at once; of these the latter.
 
     Brackets shrink by inverse quadratic interpolation where it is safe and by halves elsewhere (Chandrupatla, 1997,
-    Advances in Engineering Software 28).
+    Advances in Engineering Software 28). An end at which the function has the sign of the other one, being zero to rounding, is
+    the border.
     """
     if not len(inside):
         return outside
     a, b = outside, inside  # the newest point, and the one across the border
     at_a, at_b = beyond(a), beyond(b)
+    zero_outside, zero_inside = ~(at_a > 0), at_b > 0
     c, at_c, t = b, at_b, np.full(len(a), 0.5)
     rounding = np.spacing(np.maximum(np.abs(a), np.abs(b))) + np.abs(b - a) * np.finfo(float).eps
     for _ in range(MOST_STEPS):
@@ -156,4 +158,5 @@ def border(beyond: Callable[[FloatArray], FloatArray], inside: FloatArray, outsi
             inverse = at_a / (at_b - at_a) * at_c / (at_b - at_c) + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
         is_safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(inverse)
         t = np.clip(np.where(is_safe, inverse, 0.5), least, np.maximum(1 - least, least))
-    return np.where(at_a > 0, a, b)
+    found = np.where(at_a > 0, a, b)
+    return np.where(zero_outside, outside, np.where(zero_inside, inside, found))

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._entry import entry_point
-from .._frames import framed
+from .._frames import framed, in_library
 from .._validation import FloatArray, check_level, check_order
 from ..errors import DataError, SpecificationError
 from ..observations import Observations, Readings, derivative_label
@@ -19,6 +19,7 @@ from ..results.later import later
 from ..results.mixtures import alone, critical_value
 from ..results.plotting import drawn, format_times, x_label
 from ..results.prediction import CurvePrediction
+from ..results.protocols import Posterior
 from .effects import future_columns
 from .estimates import Estimated
 from .functionals import CurveFunctionals
@@ -223,6 +224,77 @@ class Additive(Estimated):
         axes[-1].set_xlabel(x_label(abscissa, x_name))
         return axes
 
+    def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05, *, component: str | None = None) -> Any:
+        """Where f^(deriv), or that of a component, crosses a value, with uncertainty; see `CurveResults.roots`.
+
+        Parameters
+        ----------
+        deriv, value, alpha
+            As of `CurveResults.roots`.
+        component : str, optional
+            One of `component_names`, such as the trend of a curve with a season; by default the whole curve.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As of `CurveResults.roots`. Crossings of a component that lie closer to each other than a 2000th of the range may be
+            missed.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(48.0)
+        >>> y = 0.1 * t + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(48)
+        >>> prior = sf.priors.IntegratedWiener(2) + sf.priors.Seasonal(12, q=0)
+        >>> res = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit()
+        >>> res.roots(value=2.5, component="wiener")[["x", "direction"]].round(1).to_dict("list")  # the truth is 25
+        {'x': [25.1], 'direction': [1]}
+        """
+        if component is None:
+            return super().roots(deriv, value, alpha)
+        from ..results.critical import crossings
+
+        order = self._order_of_part(deriv, component)
+        return in_library(crossings(self._as_part(component), order, value, alpha), self.library)
+
+    def extrema(self, deriv: int = 0, alpha: float = 0.05, *, component: str | None = None) -> Any:
+        """Local extrema of f^(deriv), or of that of a component, with uncertainty; see `CurveResults.extrema`.
+
+        Parameters
+        ----------
+        deriv, alpha
+            As of `CurveResults.extrema`.
+        component : str, optional
+            One of `component_names`, such as the trend, whose maxima and minima are turning points; by default the whole curve.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As of `CurveResults.extrema`; of a component as precise as its `roots`.
+
+        Examples
+        --------
+        >>> import numpy as np, smoothfit as sf
+        >>> t = np.arange(48.0)
+        >>> y = 3 * np.sin(t / 15) + np.sin(2 * np.pi * t / 12) + 0.1 * np.random.default_rng(0).standard_normal(48)
+        >>> prior = sf.priors.IntegratedWiener(3) + sf.priors.Seasonal(12, q=0)
+        >>> res = sf.SmoothingSpline(sf.observe(t, y), prior=prior).fit()
+        >>> print(res.extrema(component="wiener")[["x", "ci_lower", "ci_upper", "kind"]].round(1))  # the truth is 15 pi / 2 = 23.6
+              x  ci_lower  ci_upper     kind
+        0  23.4      22.3      24.1  maximum
+        """
+        if component is None:
+            return super().extrema(deriv, alpha)
+        from ..results.critical import extrema
+
+        order, highest = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), self._highest_of_part(component)
+        if order + 1 > highest:
+            raise SpecificationError(
+                f"deriv is {order}: an extremum is a root of {derivative_label(order + 1)}, but derivatives of {component} end at "
+                f"{derivative_label(highest)}"
+            )
+        return in_library(extrema(self._as_part(component), order, alpha), self.library)
+
     @property
     def _step(self) -> float | None:
         specification = self.model.specification
@@ -278,14 +350,51 @@ class Additive(Estimated):
         """Points and the order of a derivative at which a part is asked, checked."""
         if regressors is not None:
             raise SpecificationError("regressors and component exclude each other; leave out one of them")
-        if component not in self.component_names:
-            raise SpecificationError(f"component is {component!r}; the components are {', '.join(self.component_names)}")
-        highest = min(self.fitted.posterior.component_smoothness(component), HIGHEST_DERIVATIVE)
+        order = self._order_of_part(deriv, component)
+        asked = self.observations.abscissa.asked(x)
+        return asked, self.observations.abscissa.points(asked.array.ravel()), order
+
+    def _order_of_part(self, deriv: Any, component: str) -> int:
+        """Order of a derivative of a part, checked."""
+        highest = self._highest_of_part(component)
         order = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE)
         if order > highest:
             raise SpecificationError(f"deriv is {order}; derivatives of {component} end at {derivative_label(highest)}")
-        asked = self.observations.abscissa.asked(x)
-        return asked, self.observations.abscissa.points(asked.array.ravel()), order
+        return order
+
+    def _highest_of_part(self, component: str) -> int:
+        """Highest order of a derivative of a part, which is one of the parts."""
+        if component not in self.component_names:
+            raise SpecificationError(f"component is {component!r}; the components are {', '.join(self.component_names)}")
+        return int(min(self.fitted.posterior.component_smoothness(component), HIGHEST_DERIVATIVE))
+
+    def _as_part(self, component: str) -> Posterior:
+        """What crossings take of a part."""
+
+        def moments(points: Points, deriv: int) -> tuple[FloatArray, FloatArray]:
+            return self._part(points, deriv, component)
+
+        def predict(points: Points, x: Any, deriv: int) -> CurvePrediction:
+            return self._prediction_of_part(points, x, deriv, component)
+
+        def mean_crossings(deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
+            from ..results.critical import crossings_on_grid
+
+            self._refuse_steps()
+            return crossings_on_grid(part, deriv, value)
+
+        part = Posterior(
+            self.observations, self._highest_of_part(component), self._range, self._step, moments, predict, mean_crossings
+        )
+        return part
+
+    def _refuse_steps(self) -> None:
+        """Raise if the curve has values at multiples of a step alone."""
+        if self._step is not None:
+            raise SpecificationError(
+                f"this curve has values at multiples of {self._step:g} from the first x alone, and no crossings between them; "
+                "compare predict() at these, or use the prior Seasonal, which has values at any x"
+            )
 
 
 def _series_of_values(observations: Observations, name: str | None) -> Readings:

@@ -232,11 +232,7 @@ class SmoothingSplineResults(Additive, Forecasting):
         posterior = self.fitted.posterior
         if not (posterior.no_spline or posterior.is_periodic):
             return super()._mean_crossings(deriv, value)
-        if self._step is not None:
-            raise SpecificationError(
-                f"this curve has values at multiples of {self._step:g} from the first x alone, and no crossings between them; "
-                "compare predict() at these, or use the prior Seasonal, which has values at any x"
-            )
+        self._refuse_steps()
         from ..results.critical import crossings_on_grid
 
         return crossings_on_grid(self._as_curve, deriv, value)

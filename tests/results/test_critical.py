@@ -60,6 +60,19 @@ def test_an_end_beyond_the_observations_is_infinite():
     )
 
 
+@pytest.mark.parametrize("slope", [-1.0, 1.0])
+def test_a_zero_on_the_border_of_a_cell_is_a_crossing_there(slope):
+    class Line(Sine):
+        def moments(self, points, deriv):
+            x = points.coarse
+            return slope * (x - 3 if deriv == 0 else np.ones(len(x))), np.full(len(x), SD**2)
+
+    line = Line(0.0, 29.0).as_curve()  # observations at 0, 1, ..., 29
+    x, slopes = crossings_on_grid(line, 0, 0.0)
+    np.testing.assert_allclose(x, [3.0], rtol=1e-15)
+    np.testing.assert_array_equal(slopes, [slope])
+
+
 def test_no_crossing_is_an_empty_frame():
     found = crossings(Sine(0.5, 2.5).as_curve(), 0, 2.0, 0.05)
     assert len(found) == 0
