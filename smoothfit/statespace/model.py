@@ -277,7 +277,8 @@ class SmoothingSpline:
             parameters estimated with and without, has a p-value times the number of places and kinds tested below 2.5 %. The
             summary lists them, and ``fitted.selection`` of the results has their p-values. Of several observations of a series
             at one x the one that is off is found. A periodic curve is searched for outliers only, by auxiliary residuals. With
-            Student-t noise, which has small weights for outliers, shifts and breaks alone are searched for.
+            Student-t noise, which has small weights for outliers, shifts and breaks alone are searched for, and nothing if the
+            curve is periodic.
 
         Returns
         -------
@@ -330,7 +331,7 @@ class SmoothingSpline:
         if interventions is not None:
             check_choice(interventions, "interventions", ("auto",))
             options = {"lam": lam is not None, "bandwidth": bandwidth is not None, "edf": edf is not None}
-            check_selectable(method, options | {"robust of a periodic curve": bool(free) and self._is_periodic})
+            check_selectable(method, options)
             if self.specification is not None:
                 warn_of_seasons(self.specification.prior, self.observations)
             return self._with_selection(method, free)

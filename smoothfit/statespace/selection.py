@@ -12,8 +12,9 @@ and m the same fraction of all degrees of freedom. Unlike auxiliary residuals, t
 only in order to follow a shift need not wander beside it. If the full likelihood is unbounded, as it may be if a noise vanishes, p
 is that of auxiliary residuals, as of periodic curves, which have no full likelihood and only pulses.
 
-Student-t noise has small weights for outliers already, so that level shifts and slope breaks alone are tried. l is then the
-restricted likelihood of that noise (`student`), at the best size of the intervention, and n the number of contrasts.
+Student-t noise has small weights for outliers already, so that level shifts and slope breaks alone are tried, and nothing of
+periodic curves. l is then the restricted likelihood of that noise (`student`), at the best size of the intervention, and n the
+number of contrasts.
 
 A. C. Harvey and S. J. Koopman (1992), "Diagnostic checking of unobserved-components time series models"; P. de Jong and J. Penzer
 (1998), "Diagnosing shocks in time series".
@@ -59,16 +60,21 @@ class Selection:
         Of each intervention that was added, by its name, times the number of tests.
     is_full : bool
         Whether there may be more.
+    is_void : bool
+        Whether the model has nothing to search for.
     """
 
     p_values: dict[str, float]
     is_full: bool
+    is_void: bool = False
 
     @property
     def note(self) -> str:
         """A line for the summary."""
         added = ", ".join(f"{name} (p = {p:.1g})" for name, p in self.p_values.items()) or "none found"
         full = f"; stopped at {MOST}" if self.is_full else ""
+        if self.is_void:
+            full = "; a periodic curve has outliers only, which Student-t noise allows for"
         caveat = ". Intervals do not include the search for them." if self.p_values else ""
         return f"interventions='auto' added: {added}{full}{caveat}"
 
@@ -94,6 +100,8 @@ def select(fit: Fit, method: str, *, is_periodic: bool = False, robust: Robust |
     """
     added: dict[str, Intervention] = {}
     p_values: dict[str, float] = {}
+    if is_periodic and robust is not None:
+        return fit((), method), Selection(p_values, False, is_void=True)
     while len(added) < MOST:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExactSeriesWarning)  # reported of the last fit
