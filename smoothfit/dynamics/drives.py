@@ -8,7 +8,8 @@ with F = (beta_0, ..., beta_(m-1)), which follows from the coefficients b_l of u
 
 No derivative of an input is taken: x = s - F u obeys x' = A x + (E B + A F) u, so that over a step s moves by F times the change of
 a held input, at its end, and by int exp(A t) dt F / h times the change of a linear one (T. Kailath 1980, "Linear systems", section
-2.2, the observability form). With hidden states s is that of the observer form with y for x_1: F has b_m alone, in its first row.
+2.2, the observability form). With hidden states s is that of the observer form with y for x_1: F has b_m alone, in its first row,
+or of several outputs D, in their rows.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def jumps(equation: Equation, system: npt.NDArray[Any], rates: npt.NDArray[Any])
     found = np.zeros((*system.shape[:-1], rates.shape[-1]), dtype=np.result_type(system, rates))
     if equation.hidden:
         if highest == m:
-            found[..., :1, :] = rates[-1]
+            found[..., :p, :] = rates[-1]
         return found
     for k in range(m - highest, m):  # the first ones are zero
         beta = np.broadcast_to(rates[m - k - 1], (*system.shape[:-2], *rates.shape[1:]))

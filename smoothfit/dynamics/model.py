@@ -93,7 +93,8 @@ class DerivativeRegression:
         n - 1 (unless `input_derivatives` is given) and a process noise for each state, of intensities q0, ..., q(n-1):
         D(y, n) = a_0 y + ... + b_0 u + b_1 D(u) + ... + w_0 + D(w_1) + ... . See `transfer_function`. Several outputs p have
         n = p order + hidden states, with coefficients "y1: y1", "y1: u", ..., "x3: u" and process noises "q.y1", ..., "q.x3" by
-        state; see `DynamicsResults.states`. "kalman" and "output_error".
+        state; see `DynamicsResults.states`. There ``input_derivatives=order`` lets an input act at once, "y1: D(u)".
+        "kalman" and "output_error".
     fixed : mapping from names to numbers, optional
         Coefficients that are known, by their names in ``params``: ``{"y": -1.0}``. For "kalman" and "output_error". Likewise known
         noises: SDs, ``{"sigma": 0.1}``, as sd= of `observe`, and for "kalman" the intensity of the process noise, ``{"q": 0.02}``.
@@ -198,7 +199,7 @@ class DerivativeRegression:
             hidden=hidden * is_scalar,
         )
         if hidden and not is_scalar:
-            asked = {"derivatives": derivatives, "input_derivatives": input_derivatives, "terms": equation.terms or None}
+            asked = {"derivatives": derivatives, "terms": equation.terms or None}
             equation = with_hidden(equation, hidden, [name for name, value in asked.items() if value is not None])
         self._delay_range: tuple[float, float | None] | None = span
         sample, equation, fixed, noises = with_known_noises(sample, equation, fixed)

@@ -6,9 +6,11 @@ have as many if r = 0):
 
     x_s' = sum_l a_sl y_l + x_(s + p) + b_s u + gamma_s + sqrt(q_s) w_s,     y_l = x_l,
 
-with gamma_s in the last p states and x_(s + p) up to n. If r > 0, two sets of coefficients differ: those of the outputs r + 1 to p
-in the states 1 to r are zero, and each of the states n - p + 1 to n - r has further coefficients of the last r states. That makes
-n p coefficients of A, as many as transfer functions of n states have, and A and B are linear in all coefficients.
+with gamma_s in the last p states and x_(s + p) up to n. Inputs that act on the outputs at once (`input_derivatives`) add D u' to
+the equations of these, which jump where the inputs do (see `drives`). If r > 0, two sets of coefficients differ: those of the
+outputs r + 1 to p in the states 1 to r are zero, and each of the states n - p + 1 to n - r has further coefficients of the last r
+states. That makes n p coefficients of A, as many as transfer functions of n states have, and A, B and D are linear in all
+coefficients.
 
 It is the observer form of D(s) y = N(s) u with D in the echelon form of structural indices that differ by one at most, which is
 generic (R. P. Guidorzi 1975, "Canonical structures in the identification of multivariable systems", Automatica 11, 361-374): y and
@@ -33,7 +35,7 @@ from .specification import HIGHEST_ORDER, Equation, derivative_name, in_words_of
 
 @dataclass(frozen=True, eq=False)
 class StateForm(Equation):
-    """First-order equations of the states, whose parameters are entries of A and of B, row by row.
+    """First-order equations of the states, whose parameters are entries of A, of B and of D, row by row.
 
     Attributes
     ----------
@@ -41,11 +43,13 @@ class StateForm(Equation):
         The highest level of a state.
     derivatives : tuple of int
         The levels less one.
+    input_derivatives : tuple of int
+        The order for inputs that act at once, else zero; empty if none does.
     """
 
     @property
     def is_by_state(self) -> bool:
-        """Whether the parameters are entries of A and B: they are."""
+        """Whether the parameters are entries of A, B and D: they are."""
         return True
 
     @property
@@ -73,24 +77,36 @@ class StateForm(Equation):
         """The output that a process noise is integrated to, (n_noises,)."""
         return np.arange(self.n_states) % len(self.outputs)
 
+    @property
+    def at_once(self) -> npt.NDArray[np.int64]:
+        """Numbers of the inputs that act at once."""
+        return np.flatnonzero(self.input_derivatives)
+
+    @property
+    def input_rates(self) -> list[tuple[int, int]]:
+        """Order and input of each derivative of an input on the right: the first ones, of inputs that act at once."""
+        return [(1, i) for i in self.at_once.tolist()]
+
     @cached_property
     def free(self) -> npt.NDArray[np.bool_]:
-        """Which entries of A and B are parameters, (n, n + drives)."""
+        """Which entries of A, B and D are parameters, (n, n + drives + inputs that act at once)."""
         n, p = self.n_states, len(self.outputs)
-        found = np.ones((n, n + self.n_drives), np.bool_)
+        found = np.ones((n, n + self.n_drives + len(self.at_once)), np.bool_)
+        found[p:, n + self.n_drives :] = False
         found[:, p:n] = False
         r = n % p
         if r:
             found[:r, r:p] = False
             found[n - p : n - r, n - r : n] = True
         if self.intercept:
-            found[: n - p, -1] = False
+            found[: n - p, n + self.n_drives - 1] = False
         return found
 
     @property
     def regressors(self) -> tuple[str, ...]:
-        """Names of the columns of A and B."""
-        return (*self.states, *self.inputs, *(["const"] if self.intercept else []))
+        """Names of the columns of A, B and D."""
+        at_once = (derivative_name(self.inputs[i], 1) for i in self.at_once)
+        return (*self.states, *self.inputs, *(["const"] if self.intercept else []), *at_once)
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -105,7 +121,7 @@ class StateForm(Equation):
 
     @property
     def _in_words(self) -> list[str]:
-        """The columns of A and B as they stand in equations, with the levels that they are counted from."""
+        """The columns of A, B and D as they stand in equations, with the levels that they are counted from."""
         found = list(self.regressors)
         p, n = len(self.outputs), self.n_states
         for column, level in zip([*range(p), *range(n, n + len(self.inputs))], self.levels, strict=False):
@@ -118,17 +134,26 @@ class StateForm(Equation):
         """Number of coefficients."""
         return int(self.free.sum())
 
-    def matrices(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """A (M, M) and B (M, drives); parameters may be complex."""
+    def _whole(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A, B and D side by side."""
         theta, n, p = np.asarray(theta), self.n_states, len(self.outputs)
-        whole = np.zeros((n, n + self.n_drives), dtype=theta.dtype)
+        whole = np.zeros(self.free.shape, dtype=theta.dtype)
         whole[np.arange(n - p), np.arange(p, n)] = 1.0
         whole[self.free] = theta
-        return whole[:, :n], whole[:, n:]
+        return whole
+
+    def matrices(self, theta: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """A (M, M) and B (M, drives); parameters may be complex."""
+        n, whole = self.n_states, self._whole(theta)
+        return whole[:, :n], whole[:, n : n + self.n_drives]
 
     def rates(self, theta: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Inputs have no derivatives on the right, (0, p, inputs)."""
-        return np.zeros((0, len(self.outputs), len(self.inputs)), dtype=np.asarray(theta).dtype)
+        """The feedthrough D as the last of (order, p, inputs), where it has its place with one output; (0, p, inputs) without."""
+        p, at_once = len(self.outputs), self.at_once
+        found = np.zeros((self.order if len(at_once) else 0, p, len(self.inputs)), dtype=np.asarray(theta).dtype)
+        if len(at_once):
+            found[-1][:, at_once] = self._whole(theta)[:p, self.n_states + self.n_drives :]
+        return found
 
     @property
     def entry(self) -> FloatArray:
@@ -144,7 +169,7 @@ class StateForm(Equation):
         """Units of the coefficients (n_params,), if those of the outputs are `units` (p,) and all others one."""
         rows, columns = np.nonzero(self.free)
         by_state = np.resize(units, self.n_states)
-        return np.asarray(by_state[rows] / np.append(by_state, np.ones(self.n_drives))[columns])
+        return np.asarray(by_state[rows] / np.append(by_state, np.ones(self.n_drives + len(self.at_once)))[columns])
 
     def sizes(self, rate: float, span: float, sds: FloatArray) -> FloatArray:
         """Sizes of the coefficients in A if all poles are at a rate, of outputs of SDs `sds` (p,)."""
@@ -157,7 +182,7 @@ class StateForm(Equation):
 
     def in_words(self, theta: FloatArray) -> list[str]:
         """The fitted equations, for example ``D(y0) = -0.5 y0 + x3 + 0.9 u``."""
-        whole, n, p = np.hstack(self.matrices(theta)), self.n_states, len(self.outputs)
+        whole, n, p = self._whole(theta), self.n_states, len(self.outputs)
         shown = self.free.copy()
         shown[np.arange(n - p), np.arange(p, n)] = True
         return [
@@ -170,7 +195,8 @@ class StateForm(Equation):
         if self.hidden > 1:
             return _observer_form(self, self.hidden - 1)
         order = self.order - 1
-        return Equation(order, self.outputs, tuple(range(order)), self.inputs, (), self.intercept, self.intersample)
+        at_once = tuple(order * (j > 0) for j in self.input_derivatives)
+        return Equation(order, self.outputs, tuple(range(order)), self.inputs, (), self.intercept, self.intersample, at_once)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +205,7 @@ class Companion(StateForm):
 
     @cached_property
     def free(self) -> npt.NDArray[np.bool_]:
-        """Which entries of A and B are parameters."""
+        """Which entries of A are parameters."""
         return np.repeat([[False], [True]], [self.n_states - len(self.outputs), len(self.outputs)], axis=0) & np.ones(
             self.n_states + self.n_drives, np.bool_
         )
@@ -222,11 +248,13 @@ class ObserverForm(StateForm):
         """Coefficients (k,) from those of the highest derivative of each output, whose order is the number of its states.
 
         `curves` (p, n) are of y and of its derivatives, in the order of the states, `inputs` (p, order, inputs) of the inputs and
-        their derivatives, `constants` (p,).
+        their derivatives (one order more if some act at once), `constants` (p,).
         """
         n, p, k = self.n_states, len(self.outputs), len(self.inputs)
-        r, outer = n % p, np.append(np.arange(p), np.arange(n, n + k))
-        whole = np.zeros((n, n + self.n_drives))
+        width = n + self.n_drives + len(self.at_once)
+        whole, r, outer = np.zeros((n, width)), n % p, np.delete(np.arange(width), np.arange(p, n))
+        for i in range(p if len(self.at_once) else 0):
+            whole[i, n + self.n_drives :] = inputs[i, 1 + (n - 1 - i) // p, self.at_once]
         for s in range(n):
             power = (n - 1 - s % p) // p - s // p
             seen = curves[s % p, power * p : (power + 1) * p]
@@ -236,7 +264,7 @@ class ObserverForm(StateForm):
             for first in range(0, n - r, p):
                 whole[first + r : first + p, outer] += coupling @ whole[first : first + r, outer]
         if self.intercept:
-            whole[n - p :, -1] = constants[np.arange(n - p, n) % p]
+            whole[n - p :, n + k] = constants[np.arange(n - p, n) % p]
         return whole[self.free]
 
     def uncoupled(self, poles: npt.NDArray[Any]) -> FloatArray:
@@ -246,16 +274,25 @@ class ObserverForm(StateForm):
         for i in range(p):
             own = np.arange(i, n, p)
             curves[i, own] = -np.poly(poles[: len(own)]).real[:0:-1]
-        return self.of_highest(curves, np.zeros((p, self.order, len(self.inputs))), np.zeros(p))
+        return self.of_highest(curves, np.zeros((p, self.order + 1, len(self.inputs))), np.zeros(p))
 
 
 def _observer_form(like: Equation, hidden: int) -> ObserverForm:
     """The form of the same outputs and inputs with another number of hidden states."""
     p = len(like.outputs)
     order = like.order - -(-like.hidden // p) + -(-hidden // p)
-    derivatives, levels = tuple(range(order)), like.levels
+    at_once = tuple(order * (j > 0) for j in like.input_derivatives)
     return ObserverForm(
-        order, like.outputs, derivatives, like.inputs, (), like.intercept, like.intersample, hidden=hidden, levels=levels
+        order,
+        like.outputs,
+        tuple(range(order)),
+        like.inputs,
+        (),
+        like.intercept,
+        like.intersample,
+        at_once,
+        hidden=hidden,
+        levels=like.levels,
     )
 
 
@@ -273,6 +310,12 @@ def with_hidden(plain: Equation, hidden: int, asked: Iterable[str]) -> ObserverF
             f"order {plain.order} with {p} outputs and hidden={hidden} is a state of {plain.n_states + hidden}; at most "
             f"{HIGHEST_ORDER}: take a lower order=, fewer hidden states or fewer outputs"
         )
+    for name, j in zip(plain.inputs, plain.input_derivatives, strict=False):
+        if j not in (0, plain.order):
+            raise SpecificationError(
+                f"input_derivatives is {j} for {name!r}; with hidden={hidden} and {p} outputs the states have the inputs and what "
+                f"their derivatives below order {plain.order} do already: pass {plain.order} if {name!r} acts at once, else 0"
+            )
     for option in asked:
         raise SpecificationError(
             f"{option}= does not go with hidden={hidden} and {p} outputs ({', '.join(plain.outputs)}), whose equations have all "

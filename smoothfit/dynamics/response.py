@@ -125,10 +125,12 @@ def impulse_response(equation: Equation, theta: FloatArray, t: FloatArray) -> Fl
 
 
 def input_polynomials(equation: Equation, theta: FloatArray) -> FloatArray:
-    """What multiplies the inputs on the right, by power of s from zero on, (powers, p, inputs); by state (1, M, inputs)."""
-    levels = equation.matrices(theta)[1][None, :, : len(equation.inputs)]
+    """What multiplies the inputs on the right, by power of s from zero on, (powers, p, inputs); by state (powers, M, inputs)."""
+    system, B = equation.matrices(theta)
+    levels = B[None, :, : len(equation.inputs)]
     if equation.is_by_state:
-        return levels
+        F = jumps(equation, system, equation.rates(theta))
+        return np.concatenate([levels, F[None]]) if equation.jumps else levels
     levels = levels[:, -equation.n_outputs :]
     return np.concatenate([levels, equation.rates(theta)])
 

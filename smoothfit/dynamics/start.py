@@ -104,8 +104,8 @@ def integral_start(equation: Equation, sample: Sample) -> FloatArray:
 
 def echelon_start(equation: ObserverForm, sample: Sample) -> FloatArray:
     """As `integral_start`, each output on as many integrals as there are states of it."""
-    n, p, k = equation.n_states, equation.n_outputs, len(equation.inputs)
-    curves, inputs, constants = np.zeros((p, n)), np.zeros((p, equation.order, k)), np.zeros(p)
+    n, p, k, at_once = equation.n_states, equation.n_outputs, len(equation.inputs), equation.at_once
+    curves, inputs, constants = np.zeros((p, n)), np.zeros((p, equation.order + 1, k)), np.zeros(p)
     held, values = equation.intersample == "zoh", filled(sample)
     for i in range(p):
         m, blocks = len(range(i, n, p)), []
@@ -118,7 +118,8 @@ def echelon_start(equation: ObserverForm, sample: Sample) -> FloatArray:
                 repeated.append(running_integral(repeated[-1], t, held=False))
                 drives.append(running_integral(drives[-1], t, held=False))
             parts = [repeated[m - j][:, : min(p, n - j * p)] for j in range(equation.order)]
-            parts += [drives[m - 1 - j] for j in range(m)] + [t[:, None] ** m / factorial(m)] * equation.intercept
+            parts += [drives[m - 1 - j] for j in range(m)] + [sample.u[s][:, at_once]]
+            parts += [t[:, None] ** m / factorial(m)] * equation.intercept
             both = np.hstack([*parts, values[s][:, [i]]])
             nuisance = np.linalg.qr((t[:, None] / max(t[-1], np.finfo(float).tiny)) ** np.arange(m))[0]
             blocks.append(triangular(both - nuisance @ (nuisance.T @ both)))
@@ -126,6 +127,7 @@ def echelon_start(equation: ObserverForm, sample: Sample) -> FloatArray:
             R = np.vstack(blocks)
             found = regress(R[:, :-1], R[:, -1])
             curves[i], inputs[i, :m] = found[:n], found[n : n + m * k].reshape(m, k)
+            inputs[i, m, at_once] = found[n + m * k : n + m * k + len(at_once)]
             constants[i] = found[-1] if equation.intercept else 0.0
     return equation.with_known(equation.of_highest(curves, inputs, constants))
 

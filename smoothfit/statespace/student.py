@@ -82,7 +82,7 @@ def _ratios(results: Any, moved: FloatArray) -> FloatArray:
     posterior, robustness = results.fitted.posterior, results.robustness
     draws = posterior.fitted + np.array([moved, -moved])
     weights, sds = informative(robustness.weights, robustness.df), {name: sd for name, sd, _ in posterior.noise_sds}
-    ratios, first = np.zeros_like(draws), 0
+    ratios, first = np.zeros(draws.shape), 0
     for reading in results.model.observations.readings:
         mine = slice(first, first + len(reading))
         first = mine.stop

@@ -18,17 +18,19 @@ from .conftest import held
 SHARED = np.array([[-0.6, 0.1, 0.4], [0.05, -0.4, 0.3], [0.05, 0.04, -0.1]])
 WALLS = np.array([[-0.7, 0.2, 0.45, 0], [0.15, -0.6, 0, 0.4], [0.06, 0, -0.08, 0], [0, 0.05, 0, -0.07]])
 ROOMS, HEATERS = ["room1", "room2"], ["heat1", "heat2"]
+THROUGH = np.array([[0.5, -0.2], [0.1, 0.3]])  # by how much the heaters warm the thermometers at once
+AT_ONCE = {"through": THROUGH, "input_derivatives": 1}
 
 
-def plant(rates):
+def plant(rates, through=0.0):
     """The matrices of scipy.signal."""
     n = len(rates)
-    return rates, np.vstack([np.diag([1.0, 0.8]), np.zeros((n - 2, 2))]), np.eye(2, n), np.zeros((2, 2))
+    return rates, np.vstack([np.diag([1.0, 0.8]), np.zeros((n - 2, 2))]), np.eye(2, n), np.zeros((2, 2)) + through
 
 
-def rooms(rates, n=200, noise=0.0, seed=0, process=0.0, intersample="zoh", level=(0.0, 0.0), **options):
+def rooms(rates, n=200, noise=0.0, seed=0, process=0.0, intersample="zoh", level=(0.0, 0.0), through=0.0, **options):
     """Temperatures by scipy.signal, with independent noises of all states if there is a `process` intensity."""
-    rng, (A, B, *_) = np.random.default_rng(seed), plant(rates)
+    rng, (A, B, _, D) = np.random.default_rng(seed), plant(rates, through)
     t, u = np.arange(n, dtype=float), np.column_stack([held(rng, n, 8), held(rng, n, 8)])
     if intersample == "foh":
         x = signal.lsim((A, B, np.eye(len(A)), np.zeros((len(A), 2))), u, t)[2]
@@ -40,12 +42,12 @@ def rooms(rates, n=200, noise=0.0, seed=0, process=0.0, intersample="zoh", level
         x = np.zeros((n, len(A)))
         for k in range(1, n):
             x[k] = F @ x[k - 1] + G @ u[k - 1] + kicks[k]
-    y = x[:, :2] + noise * rng.standard_normal((n, 2)) + level
+    y = x[:, :2] + u @ D.T + noise * rng.standard_normal((n, 2)) + level
     options = {"hidden": len(A) - 2, "intercept": False, "intersample": intersample} | options
     return sf.DerivativeRegression(pd.DataFrame(y, columns=ROOMS), t, pd.DataFrame(u, columns=HEATERS), **options)
 
 
-def form(outputs, hidden, inputs=("u",), intercept=True):
+def form(outputs, hidden, inputs=("u",), intercept=True, **options):
     """The equation of order one with hidden states."""
     return sf.DerivativeRegression(
         np.random.default_rng(0).standard_normal((40, outputs)),
@@ -53,6 +55,7 @@ def form(outputs, hidden, inputs=("u",), intercept=True):
         pd.DataFrame({name: np.random.default_rng(i).standard_normal(40) for i, name in enumerate(inputs)}),
         hidden=hidden,
         intercept=intercept,
+        **options,
     ).equation
 
 
@@ -103,12 +106,41 @@ def test_coefficients_are_those_of_the_highest_derivatives(outputs, hidden):
     assert abs(np.linalg.det(moved)) == pytest.approx(1.0, rel=1e-6)
 
 
-def minus_two_log_likelihood(A, B, q, sigma2, p, t, u, y):
-    """log|V| + log|X' V^-1 X| - 2 log|det X_1| + r' P r, X_1 of the first rows, by eigenvectors of A."""
+@pytest.mark.parametrize(("outputs", "hidden", "order"), [(2, 1, 1), (2, 2, 1), (2, 3, 1), (3, 1, 1), (3, 2, 1), (2, 1, 2)])
+def test_inputs_that_act_at_once_are_those_of_the_highest_derivatives(outputs, hidden, order):
+    """The transfer functions of D(s) y = N(s) u, N of as high an order as D: C (s I - A)^-1 (B + s F), F = (D, 0)."""
+    rng, names = np.random.default_rng(outputs + 10 * hidden), ("u", "v")
+    equation = form(outputs, hidden, names, order=order, input_derivatives={"v": order})
+    n, p, s = equation.n_states, outputs, 0.3 + 0.7j
+    curves, inputs = rng.standard_normal((p, n)), rng.standard_normal((p, equation.order + 1, 2))
+    theta = equation.of_highest(curves, inputs, np.zeros(p))
+    left, right = np.zeros((p, p), complex), np.zeros((p, 2), complex)
+    for i in range(p):
+        own = len(range(i, n, p))
+        left[i, i] += s**own
+        for j in range(n):
+            left[i, j % p] -= curves[i, j] * s ** (j // p)
+        right[i] = s ** np.arange(own) @ inputs[i, :own]
+        right[i, 1] += s**own * inputs[i, own, 1]
+    value = dict(zip(equation.names, theta, strict=True))
+    F = np.zeros((n, 2))
+    F[:p, 1] = [value[f"y{i + 1}: D(v)"] for i in range(p)]
+    A, B = equation.matrices(theta)
+    found = np.linalg.solve(s * np.eye(n) - A, B[:, :2] + s * F)[:p]
+    np.testing.assert_allclose(found, np.linalg.solve(left, right), rtol=1e-9)
+
+
+def minus_two_log_likelihood(A, B, D, q, sigma2, p, t, u, y):
+    """log|V| + log|X' V^-1 X| - 2 log|det X_1| + r' P r, X_1 of the first rows, by eigenvectors of A.
+
+    With F = (D, 0) the state less F u has the input B + A F.
+    """
     n, rows = A.rows, p * len(t)
     poles, R = mp.eig(A)
     L = R**-1
-    noise, into = L * mp.diag(q) * L.T, L * B
+    F = mp.zeros(n, 2)
+    F[:p, 0] = mp.matrix(D)
+    noise, into = L * mp.diag(q) * L.T, L * (B + A * F)
     V, X, r = mp.matrix(rows), mp.matrix(rows, n), mp.matrix(rows, 1)
     for i, s in enumerate(t):
         X[i * p : (i + 1) * p, :] = (R * mp.diag([mp.exp(pole * s) for pole in poles]) * L)[:p, :]
@@ -126,7 +158,7 @@ def minus_two_log_likelihood(A, B, q, sigma2, p, t, u, y):
                 gain = (mp.exp(pole * (s - t[j])) - mp.exp(pole * (s - t[j + 1]))) / pole
                 drive[a] += gain * (into[a, 0] * u[j] + into[a, 1])
         for output in range(p):
-            r[i * p + output] = y[i][output] - mp.re((R * drive)[output])
+            r[i * p + output] = y[i][output] - mp.re((R * drive)[output]) - D[output] * u[i]
             V[i * p + output, i * p + output] += sigma2[output]
     V, X = V.apply(mp.re), X.apply(mp.re)
     inverse = V**-1
@@ -135,12 +167,12 @@ def minus_two_log_likelihood(A, B, q, sigma2, p, t, u, y):
     return mp.log(mp.det(V)) + mp.log(mp.det(inner)) - 2 * mp.log(abs(mp.det(X[:n, :]))) + (r.T * left)[0]
 
 
-@pytest.mark.parametrize(("outputs", "hidden"), [(2, 1), (2, 3), (3, 1)])
-def test_likelihood_and_score_are_those_of_the_joint_normal_law(outputs, hidden):
+@pytest.mark.parametrize(("outputs", "hidden", "at_once"), [(2, 1, 0), (2, 3, 0), (3, 1, 0), (2, 1, 1), (3, 2, 1)])
+def test_likelihood_and_score_are_those_of_the_joint_normal_law(outputs, hidden, at_once):
     rng = np.random.default_rng(hidden)
     t = np.append(0.0, np.cumsum(rng.uniform(0.3, 1.5, 3 + hidden // 2)))
     u, y = rng.standard_normal(len(t)), rng.standard_normal((len(t), outputs))
-    model = sf.DerivativeRegression(y, t, u, hidden=hidden)
+    model = sf.DerivativeRegression(y, t, u, hidden=hidden, input_derivatives=at_once)
     equation, k, n = model.equation, model.equation.n_params, model.equation.n_states
     theta = equation.uncoupled(-np.geomspace(0.2, 2.0, equation.order)) + 0.1 * rng.standard_normal(k)
     q, sigma2 = rng.uniform(0.1, 0.5, n), rng.uniform(0.1, 0.3, outputs)
@@ -151,7 +183,9 @@ def test_likelihood_and_score_are_those_of_the_joint_normal_law(outputs, hidden)
         def value(x):
             whole = np.hstack(equation.matrices(np.array(x[:k], dtype=object)))
             A, B = mp.matrix(whole[:, :n].tolist()), mp.matrix(whole[:, n:].tolist())
-            return minus_two_log_likelihood(A, B, x[k : k + n], x[k + n :], outputs, t, u, y)
+            value = dict(zip(equation.names, x, strict=False))
+            D = [value.get(f"y{i + 1}: D(u)", mp.mpf(0)) for i in range(outputs)]
+            return minus_two_log_likelihood(A, B, D, x[k : k + n], x[k + n :], outputs, t, u, y)
 
         assert found.log_det + found.sse == pytest.approx(float(value(at)), rel=1e-11)
         gradient, width = found.log_det_gradient + found.sse_gradient, mp.mpf(10) ** -15
@@ -161,9 +195,10 @@ def test_likelihood_and_score_are_those_of_the_joint_normal_law(outputs, hidden)
         assert gradient @ direction == pytest.approx(expected, rel=1e-9, abs=1e-9 * np.abs(gradient).max())
 
 
-def test_the_restricted_likelihood_is_that_of_contrasts():
+@pytest.mark.parametrize("options", [{}, AT_ONCE], ids=["plain", "at once"])
+def test_the_restricted_likelihood_is_that_of_contrasts(options):
     """Those of outputs in units of their spread that are free of states, inputs and constants."""
-    model = rooms(SHARED, 30, 0.1, 1, process=1e-3, intercept=True)
+    model = rooms(SHARED, 30, 0.1, 1, process=1e-3, intercept=True, **options)
     equation, n = model.equation, len(model.sample)
     rng, theta = np.random.default_rng(1), equation.uncoupled(np.array([-0.05, -0.5]))
     engine = EquationEngine(model.problem, theta)
@@ -175,19 +210,23 @@ def test_the_restricted_likelihood_is_that_of_contrasts():
         A = equation.matrices(full)[0]
         whole = solve_continuous_lyapunov(A, -np.diag(np.exp(point[6:9])))
         T, into = expm(A), np.linalg.solve(A, expm(A) - np.eye(3))
-        drives = [equation.matrices(unit)[1] for unit in np.eye(equation.n_params)[~equation.in_system]]
+        units = np.eye(equation.n_params)[~equation.in_system]
+        drives, jumps = [equation.matrices(unit)[1] for unit in units], np.zeros((len(units), 3, 2))
+        if options:
+            jumps[:, :2] = [equation.rates(unit)[-1] for unit in units]
         states, K = np.zeros((n, 3, 3 + len(drives))), np.zeros((n, 3, n, 3))
         states[0, :, :3] = np.eye(3)
         for i in range(1, n):
             states[i] = T @ states[i - 1]
             states[i, :, 3:] += np.column_stack([into @ B @ [*model.sample.u[i - 1], 1.0] for B in drives])
+            states[i, :, 3:] += (jumps @ (model.sample.u[i] - model.sample.u[i - 1])).T
             K[i, :, :i] = np.tensordot(T, K[i - 1, :, :i], axes=1)
             K[:i, :, i] = np.transpose(K[i, :, :i], (1, 2, 0))
             K[i, :, i] = T @ K[i - 1, :, i - 1] @ T.T + whole - T @ whole @ T.T
         H, V = states[:, :2].reshape(2 * n, -1), K[:, :2, :, :2].reshape(2 * n, 2 * n)
         spreads = np.nanstd(model.sample.y, axis=0)
-        units = np.tile(spreads / spreads[1], n)
-        contrasts = np.linalg.svd(H.T / units)[2][H.shape[1] :] / units
+        scale = np.tile(spreads / spreads[1], n)
+        contrasts = np.linalg.svd(H.T / scale)[2][H.shape[1] :] / scale
         V = contrasts @ (V + np.diag(np.tile([np.exp(point[9]), 1.0], n))) @ contrasts.T
         value = contrasts @ model.sample.y.ravel()
         expected.append((np.linalg.slogdet(V)[1], value @ np.linalg.solve(V, value)))
@@ -214,13 +253,23 @@ def test_the_prior_does_not_depend_on_units():
 
 
 @pytest.mark.parametrize(
-    ("rates", "method", "intersample"),
-    [(SHARED, "kalman", "foh"), (WALLS, "kalman", "zoh"), (SHARED, "output_error", "zoh")],
+    ("rates", "method", "intersample", "options"),
+    [
+        (SHARED, "kalman", "foh", {}),
+        (WALLS, "kalman", "zoh", {}),
+        (SHARED, "output_error", "zoh", {}),
+        (SHARED, "kalman", "zoh", AT_ONCE),
+        (SHARED, "kalman", "foh", AT_ONCE),
+        (WALLS, "output_error", "zoh", AT_ONCE),
+    ],
 )
-def test_exact_samples_give_the_rooms(rates, method, intersample):
-    fitted = rooms(rates, intersample=intersample).fit(method)
+def test_exact_samples_give_the_rooms(rates, method, intersample, options):
+    fitted = rooms(rates, intersample=intersample, **options).fit(method)
     np.testing.assert_allclose(np.sort(fitted.poles().real), np.sort(np.linalg.eigvals(rates).real), rtol=1e-8)
-    system = plant(rates)
+    system = plant(rates, options.get("through", 0.0))
+    if options:
+        found = fitted.params[[f"{room}: D({heater})" for room in ROOMS for heater in HEATERS]]
+        np.testing.assert_allclose(found, THROUGH.ravel(), rtol=1e-8)
     after, w = np.array([15.0, 30.0]), np.array([0.01, 2.0])
     steps, impulses, waves = fitted.step_response(after), fitted.impulse_response(after), fitted.frequency_response(w)
     for k, heater in enumerate(HEATERS):
@@ -286,12 +335,45 @@ def test_forecasts_continue_the_simulation_of_the_states(fitted):
         assert (forecast[room]["mean_ci_lower"] < forecast[room]["mean"]).all()
 
 
+@pytest.mark.parametrize("method", ["kalman", "output_error"])
+def test_rooms_whose_heaters_act_at_once_are_forecast_with_the_jumps(method):
+    has_both = method == "kalman"
+    known = {"sigma.room1": 0.05, "sigma.room2": 0.05} | ({"q.room1": 1e-4, "q.room2": 1e-4} if has_both else {})
+    res = rooms(SHARED, 100, 0.05, 2, process=1e-4 * has_both, fixed=known, **AT_ONCE).fit(method)
+    ends = res.conf_int().loc[[f"{room}: D({heater})" for room in ROOMS for heater in HEATERS]].to_numpy()
+    assert ((ends[:, 0] < THROUGH.ravel()) & (THROUGH.ravel() < ends[:, 1])).all()
+    assert res._integrates == has_both
+    u, t = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([100.0, 101.0, 102.0])
+    forecast, last = res.forecast(t, u), res.states().iloc[-1, ::2]
+    ahead = res.simulate(np.vstack([res.model.sample.u[-1:], u]), np.append(99.0, t), initial=last)
+    own = res.gain()
+    for i, room in enumerate(ROOMS):
+        np.testing.assert_allclose(forecast[room]["mean"], ahead[1:, i], rtol=1e-9)
+        for j, heater in enumerate(HEATERS):
+            gain = plant(SHARED, THROUGH)[3][i, j] - (np.eye(2, 3) @ np.linalg.solve(SHARED, plant(SHARED)[1]))[i, j]
+            low, high = own.loc[f"{room}: {heater}", ["lower", "upper"]]
+            assert low < gain < high
+
+
+def test_what_acts_at_once_is_in_the_unit_of_its_output():
+    first = rooms(SHARED, 60, 0.05, **AT_ONCE)
+    sample = first.sample
+    y, u = pd.DataFrame(sample.y * [1e3, 0.1], columns=ROOMS), pd.DataFrame(sample.u, columns=HEATERS)
+    second = sf.DerivativeRegression(y, sample.t, u, hidden=1, intercept=False, input_derivatives=1)
+    one, two = (model.fit("output_error").params for model in (first, second))
+    for room, unit in zip(ROOMS, (1e3, 0.1), strict=True):
+        for name in (f"{room}: D(heat1)", f"{room}: heat2", f"sigma.{room}"):
+            assert two[name] == pytest.approx(unit * one[name], rel=1e-6)
+
+
 # What is refused or named --------------------------------------------------------------------------------------------
 
 
 def test_what_nothing_identifies_is_named():
     with pytest.warns(SamplingWarning, match=r"hidden=1 is not identified: hidden=0 fits as well.*Use hidden=0"):
         rooms(WALLS[:2, :2], 60, 0.05, hidden=1).fit("output_error")
+    with pytest.warns(SamplingWarning, match=r"hidden=1 is not identified: hidden=0 fits as well"):
+        rooms(WALLS[:2, :2], 60, 0.05, hidden=1, **AT_ONCE).fit("output_error")
     second = np.array([[-0.5, 0.2, 0], [0.15, -0.6, 0.4], [0, 0.06, -0.08]])  # the wall is behind the second room alone
     with pytest.warns(SamplingWarning, match="acts on room1, and the observations fit better if it acts on room2.*room2, room1"):
         rooms(second, 100, 0.1).fit()
@@ -301,7 +383,10 @@ def test_what_several_outputs_with_hidden_states_do_not_go_with():
     t, y = np.arange(50.0), np.random.default_rng(0).standard_normal((50, 2))
     for options, message in (
         ({"hidden": 5}, "order 1 with 2 outputs and hidden=5 is a state of 7; at most 6"),
-        ({"input_derivatives": 1}, r"input_derivatives= does not go with hidden=1 and 2 outputs \(y1, y2\)"),
+        (
+            {"order": 2, "input_derivatives": 1},
+            "input_derivatives is 1 for 'u'; with hidden=1 and 2 outputs.*pass 2 if 'u' acts at",
+        ),
         ({"derivatives": [0]}, "derivatives= does not go with hidden=1"),
         ({"terms": {"y**2": lambda y, t: y[0] ** 2}}, "terms= does not go with hidden=1"),
         ({"lags": 1}, r"several lags \(0 to 1\) and derivatives of the inputs are not.*pass lags=0$"),
