@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._validation import FloatArray
+from ..errors import NumericalError
+from .likelihood import WITHOUT_NOISE, StateSpace
 from .methods.base import Problem
 from .sample import Sample
+from .scoring import NEARLY_EXACT
 from .specification import Bound, Equation, Known
 
 SAME = 1e-6  # of the logarithm of a unit: what rounding leaves of one
@@ -28,6 +31,19 @@ def units_of(sample: Sample) -> FloatArray:
         spreads = [float(y.std()) * sample.gap**deriv if len(y) else 0.0 for deriv, y in seen]
         found[i] = next((spread for spread in spreads if spread > 0), 1.0)
     return found
+
+
+def check_all_exact(model: StateSpace, sigma2: FloatArray) -> None:
+    """Refuse noise of some series, beside the largest observation of their output, in a fit without noise of others."""
+    sample, has_noise = model.sample, []
+    channels, outputs = [sample.channels[i] for i in model.unknown], np.array([c.output for c in sample.channels])
+    for channel, variance in zip(channels, sigma2, strict=True):
+        largest = np.nanmax(np.abs(sample.y[:, outputs == channel.output]), initial=0.0) or 1.0
+        has_noise.append(np.sqrt(variance) > NEARLY_EXACT * largest)
+    if any(has_noise):
+        exact = [repr(channel.name) for channel, noisy in zip(channels, has_noise, strict=True) if not noisy]
+        vanishing = f"of {' and '.join(exact)} vanishes" if exact else "in the equation vanishes"
+        raise NumericalError(f"the likelihood grows without bound as the noise {vanishing}. {WITHOUT_NOISE}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import expm
 
 import smoothfit as sf
 from smoothfit.dynamics.engine import EquationEngine
 from smoothfit.dynamics.methods.base import Problem
+from smoothfit.errors import NumericalError
 from smoothfit.markov.discretize import discretize
 
 from .conftest import held, solution
@@ -126,6 +128,21 @@ def test_units_of_several_outputs_may_differ(method, options, units):
     else:
         assert other.params["y1: const"] == 0.5 * units[0]
         assert other.params["y2: y2"] == plain.params["y2: y2"] == -0.1
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e6])
+def test_one_output_without_noise_beside_one_with_noise_is_named(unit):
+    """In the unit of the other output its noise had counted as rounding, and the fit as exact."""
+    A, B, h, n = np.array([[-1.0, 0.3], [0.5, -2.0]]), np.array([1.0, 0.5]), 0.1, 200
+    t, F = h * np.arange(n), expm(h * A)
+    G, u, y = np.linalg.solve(A, (F - np.eye(2)) @ B), np.sign(np.sin(t)), np.zeros((n, 2))
+    for k in range(n - 1):
+        y[k + 1] = F @ y[k] + G * u[k]
+    exact = sf.DerivativeRegression(y * [unit, 1.0], t, u).fit()
+    assert exact.params["y2: y2"] == pytest.approx(-2, rel=1e-9)
+    y[:, 1] += 1e-6 * np.random.default_rng(0).standard_normal(n)
+    with pytest.raises(NumericalError, match=r"as the noise of 'y1' vanishes.*give the SDs"):
+        sf.DerivativeRegression(y * [unit, 1.0], t, u).fit()
 
 
 def test_what_intervals_integrate_over_does_not_depend_on_units_of_outputs():

@@ -22,11 +22,11 @@ from ..._validation import FloatArray
 from ...errors import ConvergenceError, NumericalError, SmoothfitError
 from ..fast import FAST, FastPoleError, can_lower, fast_pole, lowered, n_fast, raised
 from ..hidden import MOST_STARTS, ROWS, pole_starts
-from ..likelihood import WITHOUT_NOISE, StateSpace, Terms
-from ..output_units import OutputUnits
+from ..likelihood import StateSpace, Terms
+from ..output_units import OutputUnits, check_all_exact
 from ..regressing import of_first_rows
 from ..sample import Sample
-from ..scoring import MANY, NEARLY_EXACT, Followed, Optimum, Search, agree
+from ..scoring import MANY, Followed, Optimum, Search, agree
 from ..specification import Equation, Known
 from ..start import series_starts, starts
 from .base import Fitted, Method, Problem, RowScores, check_enough
@@ -396,8 +396,8 @@ def _units(model: StateSpace) -> FloatArray:
 def fitted(model: StateSpace, search: Search, optimum: Optimum) -> Fitted:
     """The estimate with its covariances."""
     equation, n = model.equation, model.equation.n_params
-    if optimum.is_exact and (np.sqrt(optimum.sigma2) > NEARLY_EXACT * search.size).any():
-        raise NumericalError(f"the likelihood grows without bound as the noise of one series vanishes. {WITHOUT_NOISE}")
+    if optimum.is_exact:
+        check_all_exact(model, optimum.sigma2)
     free = optimum.free.copy()
     bread = np.zeros_like(optimum.hessian)
     inner = np.ix_(free, free)
