@@ -157,7 +157,7 @@ class Rounds:
 
     def refuse_gaps(self, mixture: Mixture) -> None:
         """Refuse a point whose density cannot be computed and which is nearer to the mixture than most."""
-        refuse_gaps(self.values, self.points, mixture.distances(self.points).min(axis=0))
+        refuse_gaps(self.density, self.values, self.points, mixture.distances(self.points).min(axis=0))
 
     def nodes(self) -> Nodes:
         total = float(special.logsumexp(self.log_weights)) - np.log(self._first)
@@ -204,7 +204,7 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
     shape = shape_of(density, scanned[np.argmax(heights)])
     law, points = partial(log_proposal, density, shape), proposal(density, shape, POINTS)
     rounds = Rounds(density, law, points, quasi_random(len(start)))
-    check_near(rounds.values, rounds.points, shape)
+    check_near(density, rounds.values, rounds.points, shape)
     last = rounds.adapt(MORE * enough) if rounds.effective < enough else None
     if last is not None:
         rounds.refuse_gaps(last)

@@ -89,7 +89,7 @@ class Lattice:
                     nearest = [mine[side][np.argmin(np.abs(along[side]))] for side in (along < 0, along > 0)]
                     missed[k] = max(missed.get(k, 0.0), float(np.sqrt(weights[nearest].prod())))  # as on a line of logs
         if sum(missed.values()) > NEGLIGIBLE:
-            where = self.at(np.array([max(missed, key=missed.__getitem__)]))[0].tolist()
+            where = self.density.theta(self.at(np.array(max(missed, key=missed.__getitem__)))).tolist()
             raise NumericalError(
                 f"the likelihood cannot be computed at theta = {where}, between points where it is high: "
                 "give some of the parameters, or check the observations for values of very different sizes"

@@ -37,7 +37,8 @@ Integers = npt.NDArray[np.int64]
 class Density:
     """Log of a density within bounds, minus infinity outside; `function` takes many points (L, p) at once.
 
-    `highest` may give an upper bound, which costs less, where the density is certainly not the highest.
+    `highest` may give an upper bound, which costs less, where the density is certainly not the highest; `theta` gives the
+    parameters (p,) of a point, if its coordinates are others.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class Density:
         lower: FloatArray,
         upper: FloatArray,
         highest: Callable[[FloatArray], FloatArray] | None = None,
+        theta: Callable[[FloatArray], FloatArray] = np.asarray,
     ):
         self.function, self.lower, self.upper = function, np.asarray(lower, float), np.asarray(upper, float)
-        self.highest = highest or function
+        self.highest, self.theta = highest or function, theta
 
     def __call__(self, points: FloatArray) -> FloatArray:
         """Log density (L,); NaN if it cannot be computed, or is no density (infinite)."""
@@ -62,7 +64,7 @@ class Density:
     def in_units(self, units: FloatArray) -> Density:
         """The density of points in other units (p,), up to a constant."""
         function, highest = (lambda u: self.function(u * units)), (lambda u: self.highest(u * units))
-        return Density(function, self.lower / units, self.upper / units, highest)
+        return Density(function, self.lower / units, self.upper / units, highest, lambda u: self.theta(u * units))
 
 
 class Nodes(NamedTuple):
@@ -265,17 +267,17 @@ def split_t(shape: Shape, size: int) -> FloatArray:
     return np.asarray(shape.mode + along @ shape.axes.T)
 
 
-def check_near(values: FloatArray, points: FloatArray, shape: Shape) -> None:
+def check_near(density: Density, values: FloatArray, points: FloatArray, shape: Shape) -> None:
     """Refuse a point without a likelihood that is nearer to the mode than most others."""
     along = (points - shape.mode) @ shape.axes
-    refuse_gaps(values, points, np.linalg.norm(along / np.where(along < 0, shape.sd[0], shape.sd[1]), axis=1))
+    refuse_gaps(density, values, points, np.linalg.norm(along / np.where(along < 0, shape.sd[0], shape.sd[1]), axis=1))
 
 
-def refuse_gaps(values: FloatArray, points: FloatArray, radius: FloatArray) -> None:
+def refuse_gaps(density: Density, values: FloatArray, points: FloatArray, radius: FloatArray) -> None:
     """Refuse a point (of L) whose log density is NaN and whose distance from the mode is smaller than most."""
     near = np.isnan(values) & (radius < np.median(radius))
     if near.any():
-        where = points[np.argmax(near)].tolist()
+        where = density.theta(points[np.argmax(near)]).tolist()
         raise NumericalError(f"the likelihood cannot be computed at theta = {where}, near where it is high")
 
 

@@ -37,10 +37,12 @@ class Stretched:
     def __init__(self, of: Density, which: npt.NDArray[np.bool_]):
         self._of, self._which, self._range = of, which, np.where(which, of.upper - of.lower, 1.0)
         lower, upper = np.where(which, 0.0, of.lower), np.where(which, self._range, of.upper)
-        self.density = Density(lambda at: of(self.theta(at)) + self.log_slope(at), lower, upper)
+        self.density = Density(
+            lambda at: of(self.theta(at)) + self.log_slope(at), lower, upper, theta=lambda at: of.theta(self.theta(at))
+        )
 
     def theta(self, at: FloatArray) -> FloatArray:
-        """Theta (L, p) at coordinates (L, p)."""
+        """Theta (..., p) at coordinates (..., p)."""
         u = np.where(self._which, at / self._range, 0.5)
         return np.where(self._which, self._of.lower + self._range * u**3 / (u**3 + (1 - u) ** 3), at)
 

@@ -1,4 +1,5 @@
 import itertools
+import re
 import warnings
 
 import numpy as np
@@ -202,6 +203,21 @@ def test_gaps_matter_by_the_weight_around_them(centre):
     found = lattice_nodes(within(holed, 1), np.zeros(1))
     mean, cov = moments(found.theta, found.weights)
     np.testing.assert_allclose([mean[0], cov[0, 0]], [0, 1], atol=1e-3)
+
+
+def test_the_error_of_a_hole_shows_the_parameter_whatever_its_coordinate():
+    """That of a stretched lattice, 0.9 where theta is 0.04 of a range of 20, had been shown."""
+
+    def holed(points):
+        theta = points[:, 0] + 20
+        return np.where((theta > 0.6) & (theta < 1.2), np.nan, -theta)  # highest at the lower bound, -20
+
+    for unit in (1.0, 4.0):
+        density = within(lambda at, unit=unit: holed(at / unit), 1, 20 * unit).in_units(np.array([unit]))
+        with pytest.raises(NumericalError, match="cannot be computed at theta") as error:
+            lattice_nodes(density, np.array([density.lower[0]]))
+        shown = float(re.search(r"theta = \[(.*)\]", str(error.value)).group(1))
+        assert np.isnan(holed(np.array([[shown / unit]])))
 
 
 def test_the_start_may_be_at_several_bounds():
