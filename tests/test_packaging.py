@@ -1,6 +1,9 @@
 """What is stated in several files of the repository agrees: versions of smoothfit, of Python and of what it needs."""
 
 import re
+import subprocess
+import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -60,3 +63,36 @@ def test_python_versions_agree():
     assert SETTINGS["tool"]["cibuildwheel"]["build"].split() == [f"cp{version.replace('.', '')}-*" for version in classified]
     tested = re.findall(r'"(3\.\d+)"', text_of(".github", "workflows", "tests.yml"))
     assert set(tested) == set(classified)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason=".ci/run is for Linux")
+def test_a_failure_ends_steps_beside_and_shows_their_logs(tmp_path):
+    """They had been waited for, up to ten minutes, and their logs were lost."""
+    script = f"""
+        set -euo pipefail
+        work={tmp_path / "work"}
+        mkdir "$work"
+        source {ROOT / ".ci" / "steps"}
+        beside tests bash -c 'echo "half of the tests"; sleep 60 & echo $! > {tmp_path / "child"}; sleep 60'
+        beside lint echo clean
+        result lint
+        while [ ! -s {tmp_path / "child"} ]; do sleep 0.01; done
+        false
+    """
+    begun = time.monotonic()
+    found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert time.monotonic() - begun < 30
+    assert "clean\nended after 0:0" in found.stdout
+    assert "== stopped: tests\nhalf of the tests\n" in found.stdout
+    child = (tmp_path / "child").read_text(encoding="utf-8").strip()
+    status = Path("/proc", child, "status")
+    assert not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8")  # ended, if not yet looked at by its parent
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the sanitizers are those of GCC")
+def test_sanitizers_name_a_missing_folder():
+    found = subprocess.run([ROOT / ".ci" / "sanitizers", "build"], capture_output=True, text=True, check=False)
+    assert found.returncode == 1
+    assert "FOLDER is missing: .ci/sanitizers build FOLDER" in found.stderr
