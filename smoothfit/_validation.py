@@ -41,14 +41,14 @@ class Column(NamedTuple):
     zone: Zone
 
 
-def to_vector(values: Any, argument: str, wanted: str = "numbers or times") -> Column:
+def to_vector(values: Any, argument: str, wanted: str = "numbers or times", *, is_indicator: bool = False) -> Column:
     """Return a one-dimensional NumPy array of numbers or times; see `to_array`."""
     refuse_dask(values, argument)
     columns = getattr(values, "column_names", getattr(values, "columns", None))  # of a data frame
     if columns is not None and len(columns):
         names = ", ".join(map(repr, columns[:MOST_NAMES])) + ", .." * (len(columns) > MOST_NAMES)
         raise DataError(f"{argument} is a data frame with the columns {names}; pass one of them, for example frame[{columns[0]!r}]")
-    column = to_array(values, argument, wanted)
+    column = to_array(values, argument, wanted, is_indicator=is_indicator)
     array = np.atleast_1d(column.values)
     if array.ndim != 1:
         is_single = max(array.shape) == array.size
@@ -71,11 +71,11 @@ def refuse_dask(values: Any, argument: str) -> None:
         )
 
 
-def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Column:
+def to_array(values: Any, argument: str, wanted: str = "numbers or times", *, is_indicator: bool = False) -> Column:
     """Return a NumPy array of numbers or times, of any shape; integers stay integers of all their digits.
 
     Accepts lists, arrays, series of pandas, Polars or PyArrow, and arrays of xarray; missing values of a nullable series become NaN
-    (or NaT). An error asks for what is `wanted`.
+    (or NaT). An error asks for what is `wanted`. Booleans are an error, unless they may be an indicator: ones and zeros.
     """
     label: str | None = None
     zone: Zone = None
@@ -94,6 +94,8 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
             zone = _zone_of(values, native.dtype.time_zone)
             if zone:
                 native = native.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        if native.dtype == nw.Boolean and is_indicator:
+            native = native.cast(nw.Int8)
         if native.dtype.is_numeric() and native.null_count() > 0:
             native = native.cast(nw.Float64)
         array = native.to_numpy()
@@ -111,9 +113,9 @@ def to_array(values: Any, argument: str, wanted: str = "numbers or times") -> Co
         zone = mixed if zone is None else zone
     if array.dtype.kind == "c":
         raise DataError(f"{argument} is complex ({array.dtype}); pass its real or imaginary part")
-    if array.dtype.kind == "b":
+    if array.dtype.kind == "b" and not is_indicator:
         raise DataError(f"{argument} is boolean; pass numbers, for example its astype(float)")
-    if array.dtype.kind not in "iufMm":
+    if array.dtype.kind not in "biufMm":
         raise DataError(f"{argument} has the type {array.dtype} (first element {array.ravel()[:1]!r}); pass {wanted}")
     return Column(array, label, zone)
 
@@ -290,16 +292,16 @@ def _without_zone(time: Any) -> Any:
     return time.to_numpy() if hasattr(time, "to_numpy") else time
 
 
-def to_floats(values: Any, argument: str) -> tuple[FloatArray, str | None]:
-    """Return a vector of float64, never the caller's own memory; times are refused."""
-    array, label, _ = to_vector(values, argument, "numbers")
+def to_floats(values: Any, argument: str, *, is_indicator: bool = False) -> tuple[FloatArray, str | None]:
+    """Return a vector of float64, never the caller's own memory; times are refused, and booleans that are no indicator."""
+    array, label, _ = to_vector(values, argument, "numbers", is_indicator=is_indicator)
     _refuse_times(array, argument)
     return np.array(array, dtype=np.float64), label
 
 
-def to_numbers(values: Any, argument: str) -> FloatArray:
-    """Return numbers of any shape as float64, never the caller's own memory; times are refused."""
-    array = to_array(values, argument, "real numbers").values
+def to_numbers(values: Any, argument: str, *, is_indicator: bool = False) -> FloatArray:
+    """Return numbers of any shape as float64, never the caller's own memory; times are refused, and booleans as by `to_floats`."""
+    array = to_array(values, argument, "real numbers", is_indicator=is_indicator).values
     _refuse_times(array, argument)
     return np.array(array, dtype=np.float64)
 

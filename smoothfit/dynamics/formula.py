@@ -70,7 +70,7 @@ class FormulaInputs:
         parts = []
         for text in self.texts:
             if text in self.named:
-                parts.append(to_floats(columns[text], f"u[{text!r}]")[0][:, None])
+                parts.append(to_floats(columns[text], f"u[{text!r}]", is_indicator=True)[0][:, None])
                 continue
             action = patsy.NAAction(on_NA="raise")
             with outside():
@@ -364,7 +364,7 @@ def _inputs(texts: list[str], columns: dict[str, Any]) -> tuple[FloatArray, list
     names: list[str] = []
     for text in texts:
         if text in columns:
-            parts.append(to_floats(columns[text], text)[0][:, None])
+            parts.append(to_floats(columns[text], text, is_indicator=True)[0][:, None])
             names.append(text)
             continue
         import patsy

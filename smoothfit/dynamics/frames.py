@@ -59,7 +59,7 @@ def inputs_of(model: ReadsFrames, u: Any, n: int) -> FloatArray:
     if table is not None:
         values = _inputs_by_name(model, table)
     else:
-        values = to_numbers(u, "u")
+        values = to_numbers(u, "u", is_indicator=True)
         values = values[:, None] if values.ndim == 1 else values
     if values.shape != (n, len(names)):
         raise DataError(f"u has shape {values.shape}; pass {n} rows of {len(names)} inputs ({', '.join(names) or 'none'})")
@@ -80,7 +80,7 @@ def _inputs_by_name(model: ReadsFrames, columns: Mapping[str, Any]) -> FloatArra
     if model.inputs_of_formula is not None:
         return model.inputs_of_formula.of(columns)
     names = model.sample.recorded_inputs
-    parts = [to_floats(column_of(columns, name, "u", names), f"u[{name!r}]")[0] for name in names]
+    parts = [to_floats(column_of(columns, name, "u", names), f"u[{name!r}]", is_indicator=True)[0] for name in names]
     return np.column_stack(parts) if parts else np.zeros((len(next(iter(columns.values()), ())), 0))
 
 
@@ -115,8 +115,8 @@ def values_by_name(names: tuple[str, ...], u: Any) -> FloatArray:
         return np.zeros(0)
     table = table_of(u, "u")
     if table is None:
-        return to_floats(u, "u")[0]
-    found = [to_floats(column_of(table, name, "u", names), f"u[{name!r}]")[0] for name in names]
+        return to_floats(u, "u", is_indicator=True)[0]
+    found = [to_floats(column_of(table, name, "u", names), f"u[{name!r}]", is_indicator=True)[0] for name in names]
     for name, values in zip(names, found, strict=True):
         if len(values) != 1:
             raise SpecificationError(f"u[{name!r}] has {len(values)} values; pass one number for each input")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -177,6 +178,7 @@ def _check_delay(delay: Any) -> float:
 
 def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
     """A table (n, k) of floats and the names of its columns, from a vector, a matrix or a data frame."""
+    read = partial(to_floats, is_indicator=argument == "u")
     try:
         native = nw.from_native(values, eager_only=True, allow_series=True, pass_through=True)
     except DuplicateError:
@@ -184,18 +186,18 @@ def _columns(values: Any, argument: str) -> tuple[FloatArray, list[str | None]]:
     if isinstance(native, nw.DataFrame):
         if not native.columns:
             raise DataError(f"{argument} has no columns")
-        parts = [to_floats(native.get_column(name).to_native(), f"{argument}[{name!r}]")[0] for name in native.columns]
+        parts = [read(native.get_column(name).to_native(), f"{argument}[{name!r}]")[0] for name in native.columns]
         return np.column_stack(parts), [_text(name, argument) for name in native.columns]
     if isinstance(native, nw.Series):
         label: Any = native.name
-        return to_floats(values, argument)[0][:, None], [None if label in (None, "") else _text(label, argument)]
+        return read(values, argument)[0][:, None], [None if label in (None, "") else _text(label, argument)]
     array = values if isinstance(values, np.ma.MaskedArray) else from_sequence(values, argument)
     if array.ndim == 2:
-        parts = [to_floats(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
+        parts = [read(array[:, i], f"{argument}[:, {i}]")[0] for i in range(array.shape[1])]
         if not parts:
             raise DataError(f"{argument} has no columns")
         return np.column_stack(parts), [None] * len(parts)
-    column, name = to_floats(values, argument)
+    column, name = read(values, argument)
     return column[:, None], [name]
 
 

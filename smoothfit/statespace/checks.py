@@ -193,7 +193,7 @@ def checked_regressors(
     n, kept = len(observations), observations.kept
     columns, units = {}, {}
     for name, given in regressors.items():
-        column, _ = to_floats(given, f"regressors[{name!r}]")
+        column, _ = to_floats(given, f"regressors[{name!r}]", is_indicator=True)
         if len(column) not in (n, len(kept)):
             dropped = len(kept) - n
             hint = f" and {dropped} that are missing" if dropped else ""

@@ -56,7 +56,7 @@ def named_columns(names: Sequence[str], regressors: Any, n: int) -> FloatArray:
     columns = np.empty((n, len(names)))
     for j, name in enumerate(names):
         label = f"regressors[{name!r}]"
-        values, _ = to_floats(np.atleast_1d(table[name]), label)
+        values, _ = to_floats(np.atleast_1d(table[name]), label, is_indicator=True)
         if len(values) not in (1, n):
             raise DataError(f"{label} has {len(values)} entries for {n} observations; pass one for each, or a single one for all")
         check_finite(values, label, "a regressor is known for every observation: leave the observation out")
@@ -83,7 +83,7 @@ def future_columns(names: Sequence[str], known: Sequence[str], regressors: Any, 
     columns = {}
     for name in names:
         label = f"{argument}[{name!r}]"
-        values, _ = to_floats(column_of(table, name, argument, hint), label)
+        values, _ = to_floats(column_of(table, name, argument, hint), label, is_indicator=True)
         if len(values) not in (1, n):
             raise DataError(f"{label} has {len(values)} entries for {n} points; pass one for each, or a single one for all")
         check_finite(values, label, "a prediction needs the values of regressors: leave the point out")

@@ -91,9 +91,11 @@ class SplineFormula:
             elif called(term) in CHANGES:
                 interventions.append(_change(term, formula))
             elif term is not smooth[0]:
+                group = _column(term.args[0]) if isinstance(term, ast.Call) and called(term) == "C" and term.args else None
+                others = "compute others in the data frame" if group is None else f"for groups, {_dummies(group)}"
                 raise SpecificationError(
                     f"formula is {formula!r}, where {ast.unparse(term)!r} is neither s(x), a column nor Pulse(x0), Level(x0) or "
-                    "Slope(x0); compute others in the data frame"
+                    f"Slope(x0); {others}"
                 )
         for name in regressors:
             if regressors.count(name) > 1 or name in readings or name == x:
@@ -197,6 +199,11 @@ def _smooth(term: ast.expr, formula: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
+def _dummies(name: str) -> str:
+    """How a column of groups becomes regressors."""
+    return f"make columns of zeros and ones, pandas.get_dummies(data, columns=[{name!r}], drop_first=True, dtype=float)"
+
+
 def regressor_columns(formula: SplineFormula, data: Any) -> dict[str, FloatArray]:
     """Each regressor at every observation that is not missing, zero if a derivative is observed: shape (n,)."""
     if not formula.regressors:
@@ -210,10 +217,9 @@ def regressor_columns(formula: SplineFormula, data: Any) -> dict[str, FloatArray
         column = frame.get_column(regressor)
         if column.dtype in (nw.String, nw.Categorical, nw.Enum):
             raise DataError(
-                f"{regressor} contains strings, and a regressor consists of numbers: make columns of zeros and ones, "
-                f"pandas.get_dummies(data, columns=[{regressor!r}], drop_first=True, dtype=float), or fit a curve to each group, "
-                f"sf.fit_curves(data, by={regressor!r}, ...)"
+                f"{regressor} contains strings, and a regressor consists of numbers: {_dummies(regressor)}, or fit a curve to each "
+                f"group, sf.fit_curves(data, by={regressor!r}, ...)"
             )
-        values, _ = to_floats(column.to_native(), regressor)
+        values, _ = to_floats(column.to_native(), regressor, is_indicator=True)
         columns[regressor] = np.concatenate([values[kept[name]] * (deriv == 0) for name, deriv in formula.readings.items()])
     return columns

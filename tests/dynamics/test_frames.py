@@ -68,3 +68,24 @@ def test_series_pair_up_by_position():
     model = sf.DerivativeRegression(y, T, u)
     np.testing.assert_array_equal(model.sample.y[:, 0], Y[:, 0])
     np.testing.assert_array_equal(model.sample.u[:, 0], U[:, 0])
+
+
+@pytest.mark.parametrize("form", ["array", "frame", "formula"])
+def test_a_heater_that_is_on_or_off_may_be_boolean(form):
+    rng = np.random.default_rng(5)
+    t, on = np.arange(80.0), np.repeat(rng.random(10) < 0.5, 8)
+    T = [20.0]
+    for k in on[:-1]:
+        T.append(20 + 30 * k + (T[-1] - 20 - 30 * k) * np.exp(-0.1))
+    frame = pd.DataFrame({"t": t, "T": np.array(T) + 0.1 * rng.standard_normal(80), "on": on})
+    fits = []
+    for data in (frame, frame.astype({"on": float})):
+        if form == "formula":
+            model = sf.DerivativeRegression.from_formula("D(T) ~ T + on", data, t="t")
+        else:
+            model = sf.DerivativeRegression(data["T"], data["t"], data["on"].to_numpy() if form == "array" else data[["on"]])
+        fits.append((model.fit("output_error"), data["on"].to_numpy()))
+    np.testing.assert_array_equal(*(res.params for res, _ in fits))
+    np.testing.assert_array_equal(*(res.simulate(u, t) for res, u in fits))
+    with pytest.raises(DataError, match="y is boolean"):
+        sf.DerivativeRegression(on, t)

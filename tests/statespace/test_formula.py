@@ -125,3 +125,30 @@ def test_formula_with_regressors_is_the_model(missing):
     given = sf.SmoothingSpline(obs, order=3, regressors={"w": whole}, interventions=[sf.Slope(2.0)])
     np.testing.assert_array_equal(given.fit().params.to_numpy(), res.params.to_numpy())
     assert res.params["w"] == pytest.approx(0.5, abs=5 * res.bse["w"])
+
+
+@pytest.mark.parametrize("library", ["numpy", "pandas", "nullable", "polars"])
+def test_booleans_are_indicators(library):
+    """A regressor of True and False is one of ones and zeros, in the fit and in what is predicted."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"t": np.arange(40.0), "on": rng.random(40) < 0.3})
+    frame["y"] = np.sin(frame["t"] / 9) + 2.0 * frame["on"] + 0.1 * rng.standard_normal(40)
+    numbers = sf.SmoothingSpline.from_formula("y ~ s(t) + on", frame.astype({"on": float})).fit()
+    if library == "numpy":
+        given = {"on": frame["on"].to_numpy()}
+        res = sf.SmoothingSpline(sf.observe(frame["t"], frame["y"]), regressors=given).fit()
+    else:
+        data = frame.astype({"on": "boolean"}) if library == "nullable" else frame
+        if library == "polars":
+            data = pytest.importorskip("polars").from_pandas(data)
+        res = sf.SmoothingSpline.from_formula("y ~ s(t) + on", data).fit()
+        np.testing.assert_array_equal(np.asarray(res.predict(data)), np.asarray(numbers.predict(frame)))
+    np.testing.assert_array_equal(res.params, numbers.params)
+    ahead = [res.forecast(2, regressors={"on": on})["mean"].to_numpy() for on in ([True, False], [1.0, 0.0])]
+    np.testing.assert_array_equal(*ahead)
+
+
+def test_terms_of_groups_have_a_way_out():
+    data = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": [1.0, 2.0, 2.5], "g": ["a", "b", "a"]})
+    with pytest.raises(SpecificationError, match=r"'C\(g\)' is neither.*get_dummies\(data, columns=\['g'\]"):
+        sf.SmoothingSpline.from_formula("y ~ s(x) + C(g)", data)
