@@ -40,7 +40,7 @@ def plot_curve(fit: Posterior, deriv: int, ax: Axes | None, alpha: float, label:
     is_first = not ax.has_data()
     observations = fit.observations
     abscissa = observations.abscissa
-    numbers = _grid(observations.places, fit.step)
+    numbers = drawn_at(observations.places, fit.step)
     grid = drawn(abscissa, numbers)
     prediction = fit.predict(Points(numbers), numbers, deriv)
     shown = [reading for reading in observations.readings if reading.deriv == deriv and len(reading.y)]  # some keep no y
@@ -169,7 +169,7 @@ def draw_quantiles(ax: Axes, residuals: FloatArray) -> None:
     add_legend(ax)
 
 
-def _grid(x: FloatArray, step: float | None) -> FloatArray:
+def drawn_at(x: FloatArray, step: float | None) -> FloatArray:
     """Points over the range of x: even ones, and the x of the observations unless these are very many; or all whole steps."""
     if step is not None:
         return np.asarray(x.min() + step * np.arange(round(np.ptp(x) / step) + 1))

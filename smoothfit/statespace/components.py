@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..observations.readings import HIGHEST_DERIVATIVE
 from ..results.drawing import BAND_ALPHA, CURVE_COLOUR, panels
 from ..results.later import later
 from ..results.mixtures import alone, critical_value
-from ..results.plotting import drawn, format_times, x_label
+from ..results.plotting import drawn, drawn_at, format_times, x_label
 from ..results.prediction import CurvePrediction
 from ..results.protocols import Posterior
 from .effects import future_columns
@@ -83,9 +84,6 @@ class Additive(Estimated):
         >>> parts.groupby("component")["mean"].std().round(1).to_dict()
         {'seasonal': 0.7, 'wiener': 1.4}
         """
-        return self._component_frame(x, deriv, alpha)
-
-    def _component_frame(self, x: Any, deriv: Any, alpha: float) -> pd.DataFrame:
         import pandas as pd
 
         deriv, alpha = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha)
@@ -95,25 +93,30 @@ class Additive(Estimated):
             points = points.take(np.unique(points.keys, return_index=True)[1])
         else:
             points = abscissa.points(abscissa.asked(x).array.ravel())
+        frames = []
+        for name, at, mean, se, ends in self._tables(points, x, deriv, alpha):
+            columns = {
+                "component": np.repeat(name, len(mean)),
+                self.observations.x_name: abscissa.shown(abscissa.restore(at.coarse)),
+            }
+            columns |= {"mean": mean, "mean_se": se, "mean_ci_lower": ends[:, 0], "mean_ci_upper": ends[:, 1]}
+            frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
+
+    def _tables(
+        self, points: Points, x: Any, deriv: int, alpha: float
+    ) -> Iterator[tuple[str, Points, FloatArray, FloatArray, FloatArray]]:
+        """Name, points, means, standard errors and intervals of each part: of f at points, of observations at x."""
         names = self._parts(deriv)
         if not names:
             raise SpecificationError(f"deriv is {deriv}; no part of the curve has {derivative_label(deriv)}")
-        critical = critical_value(alpha, self.df_interval)
-        frames = []
-
-        def add(name: str, x: Any, mean: FloatArray, se: FloatArray, ends: FloatArray) -> None:
-            columns = {"component": np.repeat(name, len(mean)), self.observations.x_name: x, "mean": mean, "mean_se": se}
-            frames.append(pd.DataFrame(columns | {"mean_ci_lower": ends[:, 0], "mean_ci_upper": ends[:, 1]}))
-
-        shown = abscissa.shown(abscissa.restore(points.coarse))
         for name in names:
-            part = self._prediction_of_part(points, shown, deriv, name)
-            add(name, shown, part.predicted_mean, part.se_mean, part.conf_int(alpha=alpha))
+            part = self._prediction_of_part(points, points.coarse, deriv, name)
+            yield name, points, part.predicted_mean, part.se_mean, part.conf_int(alpha=alpha)
+        critical = critical_value(alpha, self.df_interval)
         for name, at, mean, variance in self._parts_of_observations(x, deriv):
             se = np.sqrt(variance)
-            ends = mean[:, None] + critical * se[:, None] * np.array([-1.0, 1.0])
-            add(name, abscissa.shown(abscissa.restore(at.coarse)), mean, se, ends)
-        return pd.concat(frames, ignore_index=True)
+            yield name, at, mean, se, mean[:, None] + critical * se[:, None] * np.array([-1.0, 1.0])
 
     @framed
     def variance_shares(self, name: str | None = None) -> pd.DataFrame:
@@ -181,7 +184,9 @@ class Additive(Estimated):
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("component")
 
     def plot_components(self, deriv: int = 0, alpha: float = 0.05, ax: Any = None) -> npt.NDArray[Any]:
-        """Draw each additive part of the curve and of observations over x, with its pointwise interval; see `components`.
+        """Draw each additive part of the curve over x, and of observations at their x, with its pointwise interval.
+
+        See `components` for the parts.
 
         Parameters
         ----------
@@ -208,20 +213,20 @@ class Additive(Estimated):
         2
         >>> plt.close()
         """
-        frame = self._component_frame(None, deriv, alpha)
-        abscissa, x_name = self.observations.abscissa, self.observations.x_name
-        names = list(dict.fromkeys(frame["component"]))
-        axes = panels(ax, len(names), 1, (8, 2.4), sharex=True)
-        for name, one in zip(names, axes, strict=True):
-            part = frame[frame["component"] == name].sort_values(x_name, kind="stable")
-            x = drawn(abscissa, abscissa.read(part[x_name]))
-            one.plot(x, part["mean"], color=CURVE_COLOUR)
-            one.fill_between(x, part["mean_ci_lower"], part["mean_ci_upper"], color=CURVE_COLOUR, alpha=BAND_ALPHA, linewidth=0)
+        deriv, alpha = check_order(deriv, "deriv", 0, HIGHEST_DERIVATIVE), check_level(alpha)
+        abscissa, grid = self.observations.abscissa, Points(drawn_at(self.observations.places, self._step))
+        tables = list(self._tables(grid, None, deriv, alpha))
+        axes = panels(ax, len(tables), 1, (8, 2.4), sharex=True)
+        for (name, at, mean, _, ends), one in zip(tables, axes, strict=True):
+            order = np.argsort(at.coarse, kind="stable")
+            x = drawn(abscissa, at.coarse[order])
+            one.plot(x, mean[order], color=CURVE_COLOUR)
+            one.fill_between(x, *ends[order].T, color=CURVE_COLOUR, alpha=BAND_ALPHA, linewidth=0)
             one.set_ylabel(name if deriv == 0 else f"{name}, {derivative_label(deriv)}")
             one.margins(x=0)
             format_times(one, abscissa)
         axes[0].set_title(f"parts of the curve with {100 * (1 - alpha):g} % intervals")
-        axes[-1].set_xlabel(x_label(abscissa, x_name))
+        axes[-1].set_xlabel(x_label(abscissa, self.observations.x_name))
         return axes
 
     def roots(self, deriv: int = 0, value: float = 0.0, alpha: float = 0.05, *, component: str | None = None) -> Any:

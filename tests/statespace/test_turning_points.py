@@ -83,3 +83,18 @@ def test_crossings_of_a_component_are_in_the_library_of_the_data():
     found = sf.SmoothingSpline(sf.observe(frame["t"], frame["y"], sd=SD), prior=PRIOR).fit().extrema(component="polynomial")
     assert isinstance(found, polars.DataFrame)
     np.testing.assert_allclose(found["x"].to_numpy(), [2.5], rtol=1e-8)
+
+
+def test_pictures_of_components_go_on_between_observations():
+    """A season is a sine across a gap of half a period, and not a straight line."""
+    import matplotlib.pyplot as plt
+
+    seen = (T < 2.9) | (T > 3.6)
+    y = 2 * T + np.sin(2 * np.pi * T)
+    res = sf.SmoothingSpline(sf.observe(T[seen], y[seen], sd=SD), prior=PRIOR).fit()
+    axes = res.plot_components()
+    x, season = axes[1].lines[0].get_data()
+    assert ((x > 2.95) & (x < 3.55)).sum() > 20
+    np.testing.assert_allclose(season, res.predict(x, component="seasonal"), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(axes[1].collections[0].get_paths()[0].get_extents().y1, 1.0, atol=4 * SD / np.sqrt(30))
+    plt.close()
