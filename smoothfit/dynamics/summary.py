@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..results.summary import curve_summary, number
 from .methods import METHODS
+from .methods.noises import PROCESS_NOISE
 from .smoothed import Smoothed
 from .specification import wrapped
 
@@ -63,6 +64,7 @@ def _notes(results: Smoothed, diagnostics: pd.Series, upper_ends: pd.Series, alp
     unit = sample.abscissa.unit
     notes = [line for words in equation.in_words(results.fitted.theta) for line in wrapped(f"Equation: {words}", WIDTH)]
     notes += wrap(f"Noise assumed: {METHODS[results.method].noise}.", WIDTH)
+    notes += wrap(_allowance(results), WIDTH)
     notes += [f"Hidden states: {equation.hidden} of {equation.n_states}."] if equation.hidden else []
     notes += _behaviour(results)
     shown = [f"{name} {value + 0.0:.3g}" for name, value in diagnostics.items() if np.isfinite(value)]
@@ -96,6 +98,17 @@ def _notes(results: Smoothed, diagnostics: pd.Series, upper_ends: pd.Series, alp
         notes.append(f"t is counted in {unit}: derivatives are per {unit}.")
     notes += [line for note in results.fitted.notes for line in wrap(note, WIDTH)]
     return notes
+
+
+def _allowance(results: Smoothed) -> str:
+    """What standard errors that include a process noise which the sample need not show are if there is none."""
+    if PROCESS_NOISE not in results.fitted.extra:
+        return ""
+    q = number(results.fitted.extra[PROCESS_NOISE])
+    return (
+        f"Standard errors of coefficients include process noise of intensity {q}, its posterior mean. If there is none, they are "
+        'larger than necessary; those of method="output_error" assume none.'
+    )
 
 
 def _behaviour(results: Smoothed) -> list[str]:

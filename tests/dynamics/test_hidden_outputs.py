@@ -10,7 +10,7 @@ from scipy.linalg import expm, solve_continuous_lyapunov
 import smoothfit as sf
 from smoothfit.dynamics.engine import EquationEngine
 from smoothfit.dynamics.likelihood import StateSpace
-from smoothfit.errors import SamplingWarning, SpecificationError
+from smoothfit.errors import BiasWarning, SamplingWarning, SpecificationError
 
 from .conftest import held
 
@@ -353,6 +353,14 @@ def test_rooms_whose_heaters_act_at_once_are_forecast_with_the_jumps(method):
             gain = plant(SHARED, THROUGH)[3][i, j] - (np.eye(2, 3) @ np.linalg.solve(SHARED, plant(SHARED)[1]))[i, j]
             low, high = own.loc[f"{room}: {heater}", ["lower", "upper"]]
             assert low < gain < high
+
+
+def test_a_heater_that_acts_at_once_is_named_with_the_way_out():
+    model = rooms(SHARED, 150, 0.05, through=THROUGH, process=1e-4)
+    with pytest.warns(
+        BiasWarning, match=r"move with the input heat1 at the same time.* at once, pass input_derivatives={'heat1': 1}$"
+    ):
+        model.fit("output_error")
 
 
 def test_what_acts_at_once_is_in_the_unit_of_its_output():

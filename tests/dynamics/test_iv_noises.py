@@ -7,11 +7,13 @@ import pytest
 
 import smoothfit as sf
 from smoothfit.dynamics import response
+from smoothfit.dynamics.centring import centred
 from smoothfit.dynamics.likelihood import StateSpace
 from smoothfit.dynamics.methods import noises
 from smoothfit.dynamics.scoring import Search
 from smoothfit.dynamics.specification import Equation
 from smoothfit.errors import BiasWarning
+from smoothfit.results.summary import number
 
 EQUATION, TRUTH = Equation(1, ("y",), (0,), ("u",)), np.array([-1.0, 2.0, 0.5])
 
@@ -71,3 +73,16 @@ def test_absorbed_process_noise_is_named():
     assert said[0.0] == []
     assert any("beside it is likelier" in message and 'method="kalman"' in message for message in said[0.09])
     assert all("standard errors that allow for it" in message for message in said[0.09])
+
+
+@pytest.mark.parametrize("method", ["iv", "integral"])
+def test_the_summary_reports_the_process_noise_that_standard_errors_include(method):
+    """Averaged in short samples, where standard errors exceed those without process noise; likeliest in long ones."""
+    model = sample(3, 150, q=0.0)
+    res, without = model.fit(method), model.fit("output_error")
+    assert 1.1 < res.bse["y"] / without.bse["y"] < 2.5
+    words = " ".join(str(res.summary()).split())
+    q = noises.average_noises(centred(model.problem), res.fitted.theta)[1]
+    assert f"include process noise of intensity {number(q)}, its posterior mean. If there is none, they are larger than" in words
+    assert "include process noise" not in str(without.summary())
+    assert "include process noise" not in str(sample(3, 1010, q=0.0).fit(method).summary())

@@ -39,7 +39,7 @@ from ..regressing import (
 from ..relation import EXACT, Relation, Rows, in_range
 from ..scoring import agree
 from .base import Fitted, Method, Problem, RowScores
-from .noises import noises_at, of_both_noises
+from .noises import PROCESS_NOISE, SHORT, noises_at, of_both_noises
 
 MAX_ITERATIONS = 300
 PATIENCE = 25  # iterations for each start, as long as another may settle: most take 10, and some wander about for hundreds
@@ -171,6 +171,7 @@ def _fitted(problem: Problem, relation: Relation, rows: Rows, settled: Settled) 
         llf=np.nan,
         q=np.array([q]),
         sigma2=np.array([sigma2]),
+        extra={**base.extra, **({PROCESS_NOISE: q} if len(problem.sample) <= SHORT else {})},
     )
 
 

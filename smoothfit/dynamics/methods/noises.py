@@ -24,7 +24,7 @@ from .base import Problem
 from .kalman import RATIOS
 
 SHORT = 1000  # rows up to which variances are averaged over their posterior; of more they are known well
-PROCESS_NOISE = "process_noise"  # name of the intensity that standard errors allow for, where a method assumes none
+PROCESS_NOISE = "process_noise"  # name of the posterior mean of the intensity that standard errors allow for
 WIDEST = 1e6  # ratio of what both noises add to y over a step, and its inverse
 
 
