@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from .equation import AnyArray
 from .functionals import Functionals
 from .process import AMPLITUDE, INTENSITY
 from .processes import Processes
+from .undetermined import undetermined
 from .wide import LEFT, WIDE, Typical
 
 DIRECTIONS = 2  # that the kernel takes at once
@@ -164,8 +164,30 @@ class Program:
         return int(np.isfinite(self._spread).sum())
 
     def _taken_by_wide(self, has_error: npt.NDArray[np.bool_]) -> IntArray:
-        """The first rows with a prediction error (n,), as many as a diffuse start would take in place of a wide one."""
-        return np.flatnonzero(has_error)[: self.n_wide]
+        """The first rows with a prediction error (n,), as many as a diffuse start would take in place of a wide one.
+
+        A row that others at its node determine is none of these, such as that of another series.
+        """
+        found, node, H = list[int](), -1, self.H[:, self._reached]
+        for row in np.flatnonzero(~np.isnan(self.y)).tolist() if self.n_wide else ():
+            if self.node_of_row[row] != node:
+                node, seen = self.node_of_row[row], H[:0]
+            more = np.vstack([seen, H[row]])
+            if np.linalg.matrix_rank(more) > len(seen):
+                seen = more
+            elif H[row].any():  # not what is reached later, as by an instrument that responds slowly
+                continue
+            found += [row] * bool(has_error[row])
+            if len(found) == self.n_wide:
+                break
+        return np.array(found, np.int64)
+
+    @cached_property
+    def _reached(self) -> npt.NDArray[np.bool_]:
+        """Components of the state (M,) that a wide start reaches: of the processes, and integrals and values of these."""
+        place = np.arange(self.n_states)
+        follows = (place >= self.processes.dim) & (place < self.n_states - self.n_effects)
+        return follows | self._unknown(self.processes.ones)[:, np.isfinite(self._spread)].any(axis=1)
 
     @cached_property
     def _typical(self) -> Typical:
@@ -241,6 +263,12 @@ class Program:
     def _at(self, values: FloatArray, *, is_still: bool = False) -> Program:
         """The program at hyperparameters: a closed curve without process noise is a constant, which is closed anyhow."""
         return self._constant if self.closed and (is_still or values[0] == 0) else self
+
+    def with_column(self, column: FloatArray) -> Program:
+        """The program of a column (n,) in place of the observations, with the start of these."""
+        found = replace(self, y=np.where(self.order >= 0, column[self.order], self.y))
+        found.__dict__["_typical"] = self._typical
+        return found
 
     def reading(self, functionals: Functionals) -> Program:
         """The program of functionals that differ from its own in y and offset alone."""
@@ -335,7 +363,7 @@ class Program:
     def _sums(self, *arguments: Any) -> Sums:
         totals, end, n_used, _, unknown = self._run(_kernels.markov_likelihood, arguments)
         if unknown and self.complete:
-            raise IdentificationError(self._unidentified(unknown))
+            raise IdentificationError(undetermined(self.processes, self.effects, self.n_states, unknown))
         information = np.zeros(totals.shape[1])
         if self.n_effects and not self.without_effects:
             last = end[len(end) - self.n_effects :]
@@ -368,10 +396,14 @@ class Program:
         place = np.argsort(self.order[marked])
         return np.asarray(found[np.ix_(place, place)])
 
-    def innovations(self, values: FloatArray, variance: FloatArray) -> FloatArray:
-        """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them."""
+    def innovations(self, values: FloatArray, variance: FloatArray, *, of_wide: bool = False) -> FloatArray:
+        """One-step-ahead prediction errors of the functionals over their SDs; NaN where a diffuse start takes them.
+
+        Those that it would take in place of a wide one are nearly zero, and NaN as well but for `of_wide`.
+        """
         found = self._run(_kernels.markov_innovations, self._arguments(values, variance))
-        found[self._taken_by_wide(~np.isnan(found))] = np.nan
+        if not of_wide:
+            found[self._taken_by_wide(~np.isnan(found))] = np.nan
         return self._in_order(found)
 
     def draws(self, values: FloatArray, variance: FloatArray, normals: FloatArray) -> FloatArray:
@@ -405,47 +437,13 @@ class Program:
         except _kernels.KernelError as error:
             kind, where = error.args
             if kind == "unidentified":
-                raise IdentificationError(self._unidentified(where)) from None
+                raise IdentificationError(undetermined(self.processes, self.effects, self.n_states, where)) from None
             raise NumericalError(
                 f"the predicted variance of row {where} left the range of floating-point numbers; an SD, a weight or a "
                 "hyperparameter is out of proportion to the observations"
             ) from None
 
-    def _unidentified(self, mask: int) -> str:
-        """What no observation fixes."""
-        labels: list[str] = []
-        trends: list[str] = []
-        at = 0
-        for term, label in zip_longest(self.processes.terms, self.processes.labels):
-            for component in term.components:
-                parts = [j for j in range(component.dim) if mask >> (at + j) & 1]
-                if parts:
-                    labels.append(label or component.naming(parts))
-                    trends += [] if label or component.level is None else labels[-1:]
-                at += component.dim
-            late = [term.dim - term.late + j for j in range(term.late) if mask >> (at + j) & 1]
-            labels += [term.naming(late)] if late else []
-            at += term.late
-        first_effect = self.n_states - self.n_effects
-        found = [name for j, name in enumerate(self.effects) if mask >> (first_effect + j) & 1]
-        labels += [name if name.startswith("bias.") else f"the coefficient of {name}" for name in found]
-        remedy = "add observations of f, or leave out a component or a regressor"
-        if len(trends) > 1:
-            remedy = (
-                "each has an unknown level, and only their sum is observed: keep one of them; sf.priors.LocalLinearTrend() has "
-                "noise of its level and of its slope, and stationary components have no level"
-            )
-        if any(name.startswith("bias.") for name in found):
-            remedy = (
-                "a bias is relative to a series without one: leave bias= of one series out, which is then the reference, pass it "
-                "as a number, or add observations of f without a bias"
-            )
-        return (
-            f"the observations leave part of {' and '.join(labels) or 'the state'} undetermined: it is not identified separately "
-            f"from the rest; {remedy}"
-        )
-
-    @property
+    @cached_property
     def node_of_row(self) -> IntArray:
         return np.repeat(np.arange(len(self.step)), np.diff(self.first))
 

@@ -217,11 +217,10 @@ class ObservedPosterior:
 
     def _pull(self, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Scores and information of columns (n, k) of the observations, by their innovations."""
-        program, found = self.specification.program, []
-        for column in (columns / self._units[:, None]).T:
-            y = np.where(program.order >= 0, column[program.order], program.y)
-            found.append(replace(program, y=y).innovations(self.hyper, self.variance))
-        return scores_of(self.innovations, np.column_stack(found))
+        program = self.specification.program
+        programs = [program, *(program.with_column(column) for column in (columns / self._units[:, None]).T)]
+        z, *found = (one.innovations(self.hyper, self.variance, of_wide=True) for one in programs)
+        return scores_of(z, np.column_stack(found))
 
     def changes(self) -> list[Change]:
         """Estimates of level shifts and slope breaks; none of a periodic curve, which a jump up must leave again."""
