@@ -14,6 +14,7 @@ import numpy as np
 
 from .._validation import FloatArray
 from ..errors import ConvergenceError, DataError, SpecificationError
+from ..markov.rows import HEAVIEST
 from ..observations import Observations
 from .robust import with_weights
 
@@ -90,5 +91,12 @@ def _factor(mean: FloatArray, variance: FloatArray, power: float, name: str, row
         raise DataError(
             f"what {name!r} measures is {mean[rows][i]:.3g} at its observation {i}, where noise that grows with it has an SD of "
             f"{found[i]:.1e} of that at one; pass y in another unit, or weights="
+        )
+    vanishing = (np.median(found) / found) ** 2 > HEAVIEST
+    if vanishing.any():
+        i = int(np.argmax(vanishing))
+        raise DataError(
+            f"the curve comes to {mean[rows][i]:.3g} at observation {i} of {name!r}, where noise that grows with it vanishes "
+            "beside that of the others; give this observation its own name= and sd=, leave it out (NaN), or pass a smaller power"
         )
     return found

@@ -132,3 +132,16 @@ def test_weights_that_do_not_repeat_are_an_error():
     moments = (SimpleNamespace(fitted=np.full(120, float(i)), fitted_variance=np.zeros(120)) for i in range(1, 1000))
     with pytest.raises(ConvergenceError, match="still change by"):
         fit_growing(lambda observations, before: SimpleNamespace(fitted=SimpleNamespace(posterior=next(moments))), grown())
+
+
+def test_an_observation_where_the_curve_is_zero_is_named_with_the_way_out():
+    """A dose has no concentration at its start, and the noise of an assay is some per cent."""
+    t = np.array([0, 0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, 24])
+    y = (np.exp(-0.15 * t) - np.exp(-1.4 * t)) * (1 + 0.05 * np.random.default_rng(1).standard_normal(12))
+    x = np.log1p(t)
+    with pytest.raises(DataError, match=r"the curve comes to .* at observation 0 of 'mg/L'.*its own name= and sd="):
+        sf.SmoothingSpline(sf.observe(x, y, name="mg/L", noise_growth=1), order=3).fit()
+    start = sf.observe(x[:1], y[:1], sd=1e-3, name="start")
+    res = sf.SmoothingSpline(start + sf.observe(x[1:], y[1:], name="mg/L", noise_growth=1), order=3).fit()
+    low, high = res.conf_int().loc["sigma.mg/L"]
+    assert low < 0.05 < high
