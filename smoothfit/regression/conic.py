@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import block_diag, solve_triangular
-from scipy.sparse import coo_array, csc_array, csr_array, eye_array, tril
+from scipy.sparse import coo_array, csc_array, csr_array, eye_array
 from scipy.sparse.linalg import spsolve_triangular
 
 from .._validation import FloatArray
@@ -163,8 +163,8 @@ def _attempt(program: Program) -> tuple[str, FloatArray, FloatArray, float]:
     blamed = np.bincount(owner[owner >= 0], weight[owner >= 0], minlength=len(program.polynomials))
     seen, reached = over(program.R, scale), x[K : K + m]
     left = seen.T @ reached + A.T[:K, m:] @ z[m:]
-    lower = tril(seen.T, format="csr")  # without the zeros that R stores below its diagonal: SciPy 1.12 refuses these
-    lower.indices, lower.indptr = lower.indices.astype(np.intc), lower.indptr.astype(np.intc)  # until 1.17 no others
+    lower = csr_array(seen.T)
+    lower.indices, lower.indptr = lower.indices.astype(np.intc), lower.indptr.astype(np.intc)  # as SciPy before 1.17 asks
     off = spsolve_triangular(lower, left)
     gap = float(np.linalg.norm(off)) / max(float(np.linalg.norm(reached)), 1 / size)
     return status, x[:K] / scale * size, np.asarray(blamed, dtype=np.float64), gap

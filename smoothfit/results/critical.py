@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._validation import FloatArray, shown
+from .._validation import EPS, FloatArray, shown
 from ..errors import SpecificationError
 from ..observations.abscissa import Points
 from .protocols import Posterior
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_CELLS = 2000  # in which the band is searched for the value
-MOST_STEPS = 120  # some ten suffice; halving alone takes 52
 WAYS = (-1.0, 1.0)  # below and above
 SLOPE = 1e-3  # of a cell: half the width of a difference
 
@@ -83,10 +82,10 @@ def crossings_on_grid(curve: Posterior, deriv: int, value: float) -> tuple[Float
     start = np.flatnonzero(above[1:] != above[:-1])
     way = np.where(above[start + 1], 1.0, -1.0)
 
-    def beyond(x: FloatArray) -> FloatArray:
+    def beyond(x: FloatArray, way: FloatArray) -> FloatArray:
         return way * (curve.moments(Points(x), deriv)[0] - value)
 
-    x = border(beyond, grid[start], grid[start + 1])
+    x = border(beyond, grid[start], grid[start + 1], way)
     if deriv < curve.highest_derivative:
         slope = curve.moments(Points(x), deriv + 1)[0]
     else:
@@ -126,37 +125,23 @@ def _interval(
     found = np.flatnonzero(outer >= 0)
     outer, sides, ways, own_x = outer[found], sides[found], ways[found], np.tile(x, 2)[found]
     inner = grid[outer - sides]
-    ends[found] = border(lambda at: beyond(at, ways)[0], np.where((inner - own_x) * sides < 0, own_x, inner), grid[outer])
+    inside = np.where((inner - own_x) * sides < 0, own_x, inner)
+    ends[found] = border(lambda at, way: beyond(at, way)[0], inside, grid[outer], ways)
     return ends[: len(x)], ends[len(x) :]
 
 
-def border(beyond: Callable[[FloatArray], FloatArray], inside: FloatArray, outside: FloatArray) -> FloatArray:
-    """Borders between points where a function is not positive and points where it is, all at once; of these the latter.
+def border(beyond: Callable[..., Any], inside: FloatArray, outside: FloatArray, *ways: FloatArray) -> FloatArray:
+    """Borders between points where a function is not positive and points where it is, all at once.
 
-    Brackets shrink by inverse quadratic interpolation where it is safe and by halves elsewhere (Chandrupatla, 1997,
-    Advances in Engineering Software 28). An end at which the function has the sign of the other one, being zero to rounding, is
-    the border.
+    `ways` are further arguments of the function, one for each border. An end at which it has the sign of the other one, being zero
+    to rounding, is the border.
     """
+    from scipy.optimize import elementwise
+
     if not len(inside):
         return outside
-    a, b = outside, inside  # the newest point, and the one across the border
-    at_a, at_b = beyond(a), beyond(b)
-    zero_outside, zero_inside = ~(at_a > 0), at_b > 0
-    c, at_c, t = b, at_b, np.full(len(a), 0.5)
-    rounding = np.spacing(np.maximum(np.abs(a), np.abs(b))) + np.abs(b - a) * np.finfo(float).eps
-    for _ in range(MOST_STEPS):
-        x = a + t * (b - a)
-        at_x = beyond(x)
-        same = (at_x > 0) == (at_a > 0)
-        c, at_c, b, at_b = np.where(same, a, b), np.where(same, at_a, at_b), np.where(same, b, a), np.where(same, at_b, at_a)
-        a, at_a = x, at_x
-        least = rounding / np.maximum(np.abs(b - a), rounding)
-        if (least > 0.5).all():
-            break
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            xi, phi = (a - b) / (c - b), (at_a - at_b) / (at_c - at_b)
-            inverse = at_a / (at_b - at_a) * at_c / (at_b - at_c) + (c - a) / (b - a) * at_a / (at_c - at_a) * at_b / (at_c - at_b)
-        is_safe = (phi**2 < xi) & ((1 - phi) ** 2 < 1 - xi) & np.isfinite(inverse)
-        t = np.clip(np.where(is_safe, inverse, 0.5), least, np.maximum(1 - least, least))
-    found = np.where(at_a > 0, a, b)
-    return np.where(zero_outside, outside, np.where(zero_inside, inside, found))
+    closest = EPS * float(np.abs(outside - inside).min())
+    found = elementwise.find_root(beyond, (inside, outside), args=ways, tolerances={"xatol": closest, "xrtol": EPS})
+    (low, high), (at_low, at_high) = found.bracket, found.f_bracket
+    x = np.where(found.f_x >= 0, found.x, np.where(at_high > 0, high, low))
+    return np.where(found.success, x, np.where(at_low > 0, inside, outside))  # without success there was no change of sign
