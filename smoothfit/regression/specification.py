@@ -15,6 +15,7 @@ from ..basis.penalty import Penalty
 from ..basis.recombined import RecombinedBasis
 from ..basis.tensor import AnyBasis
 from ..errors import ConvergenceError, SpecificationError
+from ..observations.levels import far_levels_named
 from ..observations.points import PointObservations
 from .band import BandRows
 from .constraints import Constraint, Unimodal, check_constraints
@@ -156,7 +157,8 @@ class Specification:
         if self.sensors is None:
             return rows, None
         profile = self.sensor_profile(self.sensors, rows, method, lam)
-        search = sensed(profile)
+        with far_levels_named(rows.along_x.readings):
+            search = sensed(profile)
         return profile.at(search.minimum.theta), search
 
     def sensor_profile(self, sensors: Sensors, rows: Rows, method: str, lam: FloatArray | None) -> SensorProfile:

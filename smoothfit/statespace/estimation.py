@@ -20,6 +20,7 @@ from ..inference.newton import PREDICTION_CRITERIA, Minimum, minimize
 from ..markov.criteria import LIKELIHOODS, check_method
 from ..markov.program import Scan, Sums
 from ..markov.pyramid import EXACT_SD
+from ..observations.levels import far_levels_named
 from ..results.exact import warn_of_exact_series
 from .extent import Parameter
 from .general_search import GeneralCriterion
@@ -212,7 +213,8 @@ def _by_likelihood(specification: Specification, method: str, start: FloatArray 
     criterion = GeneralCriterion(specification, method)
     minimum = None
     if specification.parameters:
-        minimum = criterion.minimum() if start is None else _local(criterion, specification.parameters, start)
+        with far_levels_named(specification.observations.readings):
+            minimum = criterion.minimum() if start is None else _local(criterion, specification.parameters, start)
     theta = np.empty(0) if minimum is None else minimum.theta
     values, variance = specification.split(theta)
     boundary = _at_bounds(specification.parameters, minimum, values)

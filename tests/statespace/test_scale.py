@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import smoothfit as sf
-from smoothfit.errors import IdentificationError, MisfitWarning, SpecificationError
+from smoothfit.errors import ConvergenceError, IdentificationError, MisfitWarning, SpecificationError
 from smoothfit.statespace.general_search import GeneralCriterion
 from smoothfit.statespace.sensors import brought_to_curve
 from smoothfit.statespace.specification import Specification
@@ -207,3 +207,23 @@ def test_a_series_of_the_other_sign_is_advised_to_turn_it():
     y = np.sin(x) + 0.05 * rng.standard_normal((2, 60))
     with pytest.warns(MisfitWarning, match=r"turn the sign of 'b' \(a scale is positive\)"):
         sf.SmoothingSpline(sf.observe(x, y[0], name="a") + sf.observe(x, -y[1], name="b", scale="estimate")).fit()
+
+
+@pytest.mark.parametrize("kind", ["smoothing", "regression"])
+def test_values_far_from_zero_have_a_way_out(kind):
+    """Where y is 1e9 of its SD the scale is hidden by rounding; without the level it is found."""
+    rng, t, level = np.random.default_rng(0), np.arange(40.0), 1e9
+    f, first, second = np.sin(t / 5), *(0.1 * rng.standard_normal((2, 40)))
+
+    def fit(level):
+        obs = sf.observe(t, level + f + first, sd=0.1, name="a")
+        obs += sf.observe(t, level + 0.3 + 1.2 * f + second, sd=0.1, name="b", bias="estimate", scale="estimate")
+        if kind == "smoothing":
+            return sf.SmoothingSpline(obs).fit().params["scale.b"]
+        return sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 39, 5)).fit().sensor_params["estimate"]["scale.b"]
+
+    with pytest.raises(
+        ConvergenceError, match=r"'b' has scale='estimate'.* about 1e\+09 .* subtract such a level from the values of all"
+    ):
+        fit(level)
+    assert fit(0.0) == pytest.approx(1.2, abs=0.1)
