@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import signal
+from scipy import optimize, signal
 
 import smoothfit as sf
 from smoothfit.dynamics.engine import EquationEngine
@@ -171,6 +171,43 @@ def test_formulas_name_derivatives_of_inputs():
         sf.DerivativeRegression.from_formula("D(V) ~ V + D(I)", frame, t="t")
     with pytest.raises(SpecificationError, match="whole number"):
         sf.DerivativeRegression.from_formula("D(V) ~ V + I + D(I, 1.5)", frame, t="t")
+
+
+def concentration(t, every, dose, volume, out, into=None):
+    """After doses at 0, every, 2 every, ..., straight into the blood or absorbed at a rate, by the closed form."""
+    after = np.maximum(t[:, None] - np.arange(0.0, t[-1] + 1, every), 0.0)
+    given = t[:, None] >= np.arange(0.0, t[-1] + 1, every)
+    if into is None:
+        return (given * np.exp(-out * after)).sum(axis=1) * dose / volume
+    return (given * (np.exp(-out * after) - np.exp(-into * after))).sum(axis=1) * dose / volume * into / (into - out)
+
+
+@pytest.mark.parametrize(
+    ("into", "formula"), [(None, "D(c) ~ c + given + D(given) - 1"), (1.1, "D(c, 2) ~ c + D(c) + given + D(given) - 1")]
+)
+def test_doses_are_derivatives_of_what_was_given(into, formula):
+    """A bolus is an impulse: exact samples give rates and volume back, noisy ones what least squares of the closed form gives."""
+    t, out, volume = np.arange(97) * 0.5, 0.23, 12.0
+    exact = concentration(t, 8.0, 100.0, volume, out, into)
+    data = pd.DataFrame({"t": t, "c": exact, "given": 100.0 * (1 + t // 8)})
+    model = sf.DerivativeRegression.from_formula(formula, data, t="t", fixed={"given": 0.0})
+    gain = 1 / volume if into is None else into / volume
+    res = model.fit("output_error")
+    assert res.params["D(given)"] == pytest.approx(gain, rel=1e-8)
+    np.testing.assert_allclose(np.sort(-res.poles().real), [out] if into is None else [out, into], rtol=1e-8)
+    if into is not None:
+        return
+    noisy = data.assign(c=exact + 0.2 * np.random.default_rng(0).standard_normal(97))
+    found = sf.DerivativeRegression.from_formula(formula, noisy, t="t", fixed={"given": 0.0}).fit("output_error")
+
+    def law(t, out, volume, first):  # the first row, after the first dose, is an unknown initial state
+        later = concentration(t, 8.0, 100.0, volume, out) - 100 / volume * np.exp(-out * t)
+        return later + first * np.exp(-out * t)
+
+    (rate, size, _), cov = optimize.curve_fit(law, t, noisy["c"], p0=[0.2, 10.0, 8.0])
+    assert found.params["c"] == pytest.approx(-rate, rel=1e-5)
+    assert found.params["D(given)"] == pytest.approx(1 / size, rel=1e-5)
+    assert found.bse["c"] == pytest.approx(np.sqrt(cov[0, 0]), rel=1e-3)
 
 
 def test_what_cannot_be_is_named():
