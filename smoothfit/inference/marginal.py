@@ -52,7 +52,7 @@ from .._validation import FloatArray, Frozen, frozen
 from .adaptive import sampled_nodes
 from .compressed import MOST_POLYNOMIALS, compressed, degree_of
 from .engine import Likelihood
-from .interpolated import InterpolatedPrior, Prior
+from .interpolated import ROUGH, InterpolatedPrior, KnownPoints, Prior
 from .lattice import lattice_nodes
 from .nodes import NEGLIGIBLE, Density, Nodes, mean_and_covariance, normalised
 
@@ -90,6 +90,8 @@ class HyperparameterPosterior(Frozen):
         Whether theta is treated as known: nothing is estimated, the density is narrow, or this was asked for.
     found : Nodes or None
         All points of which the nodes are some, with their densities: see ``smoothfit.inference.refined``.
+    known : KnownPoints or None
+        Where the prior density was computed: it is interpolated.
     """
 
     theta: FloatArray
@@ -98,6 +100,7 @@ class HyperparameterPosterior(Frozen):
     df: float
     is_single: bool
     found: Nodes | None = None
+    known: KnownPoints | None = None
 
     @property
     def effective(self) -> float:
@@ -130,7 +133,7 @@ class HyperparameterPosterior(Frozen):
     def take(self, kept: npt.NDArray[np.intp], weights: FloatArray) -> HyperparameterPosterior:
         """Some of the nodes, by number, with weights of their own."""
         scale2 = frozen(self.scale2[kept])
-        return replace(self, theta=frozen(self.theta[kept]), weights=frozen(weights), scale2=scale2, found=None)
+        return replace(self, theta=frozen(self.theta[kept]), weights=frozen(weights), scale2=scale2, found=None, known=None)
 
     def updated(self, log_det: FloatArray, sse: FloatArray, count: int) -> HyperparameterPosterior:
         """The posterior after `count` more observations, which add log_det and sse (L,) to the terms at each node.
@@ -144,7 +147,7 @@ class HyperparameterPosterior(Frozen):
             scale2 = (before + sse) / df
             misfit = df * np.log(before + sse) - self.df * np.log(before)
         log_weights = np.log(self.weights) - (log_det + misfit) / 2
-        return replace(self, weights=frozen(normalised(log_weights)), scale2=frozen(scale2.copy()), df=df, found=None)
+        return replace(self, weights=frozen(normalised(log_weights)), scale2=frozen(scale2.copy()), df=df, found=None, known=None)
 
 
 def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPosterior:
@@ -168,12 +171,13 @@ def integrate(engine: Likelihood, theta_hat: FloatArray) -> HyperparameterPoster
     sse, curvature = about(engine, theta_hat)
     if (engine.relative and sse == 0) or is_narrow(engine, theta_hat, curvature):  # s^2 is zero, and intervals have no length
         return _posterior(engine, theta_hat[None, :], np.ones(1), np.array([sse]), is_single=True)
-    found = _all_nodes(engine, _start(engine, theta_hat), np.ones(len(theta_hat)))
+    known = KnownPoints(len(theta_hat)) if is_interpolated(engine) else None
+    found = _all_nodes(engine, _start(engine, theta_hat), np.ones(len(theta_hat)), known)
     nodes = significant(found)
     if is_on_a_lattice(engine):
-        return replace(_nodes_of(engine, nodes.theta, nodes.weights), found=found)
+        return replace(_nodes_of(engine, nodes.theta, nodes.weights), found=found, known=known)
     few = fewer(nodes.theta, nodes.weights) if engine.count > MANY_OBSERVATIONS else sample_of(nodes.theta, nodes.weights)
-    return replace(_nodes_of(engine, *few), found=found)
+    return replace(_nodes_of(engine, *few), found=found, known=known)
 
 
 def _start(engine: Likelihood, theta_hat: FloatArray) -> FloatArray:
@@ -196,13 +200,22 @@ def is_on_a_lattice(engine: Likelihood) -> bool:
     return len(engine.lower) <= MOST_ON_A_LATTICE
 
 
-def density_of(engine: Likelihood, start: FloatArray) -> Density:
-    """The posterior density of theta, a bound of it where it is far below that at `start` (p,)."""
-    prior = prior_of(engine)
-    if engine.has_slow_prior and len(start) > 1:
-        prior = InterpolatedPrior(prior, len(start))
+def is_interpolated(engine: Likelihood) -> bool:
+    """Whether the prior is computed at some points only, and interpolated at others."""
+    return engine.has_slow_prior and len(engine.lower) > 1
+
+
+def density_of(engine: Likelihood, start: FloatArray, known: KnownPoints | None = None) -> Density:
+    """The posterior density of theta, a bound of it where it is far below that at `start` (p,).
+
+    If the prior is interpolated, it is so between points that are known, to which those are added that are computed.
+    """
+    prior = rough = prior_of(engine)
+    if is_interpolated(engine):
+        known = KnownPoints(len(start)) if known is None else known
+        prior, rough = InterpolatedPrior(prior, known), InterpolatedPrior(prior, known, ROUGH)
     least = float(log_density(engine, start[None, :], prior=prior)[0]) - FARTHEST
-    function, highest = (lambda theta: log_density(engine, theta, least, prior)), partial(highest_density, engine, prior=prior)
+    function, highest = (lambda theta: log_density(engine, theta, least, prior)), partial(highest_density, engine, prior=rough)
     return Density(function, engine.lower, engine.upper, highest)
 
 
@@ -214,9 +227,9 @@ def weighted_nodes(engine: Likelihood, start: FloatArray, units: FloatArray | No
     return significant(_all_nodes(engine, start, np.ones(len(start)) if units is None else units))
 
 
-def _all_nodes(engine: Likelihood, start: FloatArray, units: FloatArray) -> Nodes:
+def _all_nodes(engine: Likelihood, start: FloatArray, units: FloatArray, known: KnownPoints | None = None) -> Nodes:
     """Nodes of the posterior density of theta."""
-    density = density_of(engine, start).in_units(units)
+    density = density_of(engine, start, known).in_units(units)
     found = (lattice_nodes if is_on_a_lattice(engine) else sampled_nodes)(density, start / units)
     return found._replace(theta=found.theta * units, log_integral=found.log_integral + float(np.log(units).sum()))
 
@@ -352,27 +365,57 @@ def prior_of(engine: Likelihood) -> Prior:
 def log_density(engine: Likelihood, theta: FloatArray, least: float = -np.inf, prior: Prior | None = None) -> FloatArray:
     """Log posterior density of theta (L, p), up to a constant; NaN if it cannot be computed.
 
-    If it is certainly below `least`, a bound of it is given instead, which costs no information matrix: the information of the
-    logarithm of a variance is at most count / 2, and a determinant at most the product of its diagonal.
+    If it is certainly below `least`, a bound of it is given instead, which costs no information matrix.
     """
     density = engine.log_prior_of_shapes(theta) + log_likelihood(engine, theta)
-    bound: FloatArray = density + np.count_nonzero(engine.is_size) / 2 * np.log(engine.count / 2)
+    bound: FloatArray = density + _most_of_prior(engine)
     matters = np.flatnonzero(~(bound < least))
     bound[matters] = density[matters] + (prior or prior_of(engine))(theta[matters], density[matters])
     return bound
 
 
 def highest_density(engine: Likelihood, theta: FloatArray, prior: Prior | None = None) -> FloatArray:
-    """As `log_density`, but a bound of it at points (L, p) where it is below that at another."""
+    """As `log_density`, but a bound of it at points (L, p) where it is below that at another.
+
+    Of the points of the highest bounds these are sharpened (`_sharper`) before the density is computed: far from the mode the prior
+    may be zero where the likelihood is flat.
+    """
     found = log_density(engine, theta, np.inf)
-    order, highest = np.argsort(-found, kind="stable"), -np.inf
-    for first in range(0, len(order), BATCH):
-        some = order[first : first + BATCH]
-        if found[some[0]] < highest:
-            break
-        found[some] = log_density(engine, theta[some], prior=prior)
-        highest = max(highest, float(np.nanmax(found[some], initial=-np.inf)))
-    return found
+    likelihood = found - _most_of_prior(engine)
+    is_exact, is_sharp = np.zeros(len(theta), bool), np.full(len(theta), not (engine.is_linear and engine.has_slow_prior))
+    while True:
+        first = np.argsort(-found, kind="stable")[:BATCH]
+        if is_exact[first[0]] or np.isneginf(found[first[0]]):
+            return found
+        some = first[~is_sharp[first]]
+        if len(some):
+            found[some] = np.fmin(found[some], likelihood[some] + _sharper(engine, theta[some]))
+            is_sharp[some] = True
+        else:
+            some = first[~is_exact[first]]
+            found[some] = log_density(engine, theta[some], prior=prior)
+            is_exact[some] = True
+
+
+def _most_of_prior(engine: Likelihood) -> float:
+    """A bound of the log prior.
+
+    The information of the logarithm of a variance is at most count / 2, and a determinant at most the product of its diagonal.
+    """
+    return float(np.count_nonzero(engine.is_size) / 2 * np.log(engine.count / 2))
+
+
+def _sharper(engine: Likelihood, theta: FloatArray) -> FloatArray:
+    """A bound of the log prior (L,) at theta (L, p) by one pass with derivatives.
+
+    A size accounts for fractions a between zero and one of the variances of contrasts. Its information is sum a^2 / 2, times a
+    square f^2 of the power f <= 2 of exp(theta_i) that it is, at most the slope f sum a of log_det. See `log_prior` for zero.
+    """
+    gradient = engine.terms(theta, order=1).log_det.gradient
+    assert gradient is not None
+    slopes = np.abs(gradient[:, np.asarray(engine.is_size)])
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.where(slopes <= ROUNDING * engine.count / 2, 0.0, slopes)).sum(axis=1) / 2)
 
 
 def log_likelihood(engine: Likelihood, theta: FloatArray) -> FloatArray:

@@ -49,9 +49,10 @@ def refined(engine: Likelihood, posterior: HyperparameterPosterior, units: Float
     if found is None or len(posterior.theta) < A_TERM * (p + 1) * (p + 2) / 2:
         return posterior
     units = np.ones(p) if units is None else units
-    density = density_of(engine, found.theta[np.argmax(found.log_density)]).in_units(units)
+    known = None if posterior.known is None else posterior.known.copy()
+    density = density_of(engine, found.theta[np.argmax(found.log_density)], known).in_units(units)
     theta, weights = many(density, found._replace(theta=found.theta / units))
-    fine = replace(posterior, theta=frozen(theta * units), weights=frozen(weights), found=None)
+    fine = replace(posterior, theta=frozen(theta * units), weights=frozen(weights), found=None, known=None)
     return replace(fine, scale2=frozen(carried(posterior, fine, posterior.scale2[:, None], np.ones(1, np.bool_))[:, 0]))
 
 

@@ -260,8 +260,8 @@ class StateSpaceEngine(ABC):
 
     @property
     def is_linear(self) -> bool:
-        """Whether all are sizes."""
-        return bool(self.is_size.all())
+        """Whether all are sizes, of which a fixed smoothing determines none."""
+        return self.tied is None and bool(self.is_size.all())
 
     @property
     @abstractmethod

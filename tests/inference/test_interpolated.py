@@ -1,11 +1,15 @@
 """A prior density that is interpolated between information matrices."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import smoothfit as sf
 from smoothfit.gp.engine import DenseEngine
-from smoothfit.inference.interpolated import CUT, ERROR, InterpolatedPrior
+from smoothfit.inference import marginal
+from smoothfit.inference.interpolated import CUT, ERROR, InterpolatedPrior, KnownPoints
+from smoothfit.inference.refined import refined
 from smoothfit.markov import priors as pri
 from smoothfit.statespace import markov_engine
 from smoothfit.statespace.markov_engine import MarkovEngine
@@ -26,7 +30,7 @@ def test_few_points_are_computed_and_the_others_are_right(p):
 
     theta = np.random.default_rng(p).standard_normal((600, p)) * np.array([0.3, 1.5, 2.0])[:p]
     log_likelihood = -((theta / np.array([0.3, 1.5, 2.0])[:p]) ** 2).sum(axis=1) / 2
-    prior = InterpolatedPrior(exact, p)
+    prior = InterpolatedPrior(exact, KnownPoints(p))
     found = prior(theta, log_likelihood)
     matter = log_likelihood + bend(theta) > (log_likelihood + bend(theta)).max() - CUT
     assert len(np.concatenate(asked)) < 200
@@ -43,7 +47,7 @@ def test_a_point_without_a_density_is_no_part_of_the_interpolant():
         return np.where(theta[:, 0] > 0.9, -np.inf, np.where(theta[:, 1] > 0.9, np.nan, theta.sum(axis=1)))
 
     theta = np.random.default_rng(0).uniform(size=(60, 2))
-    found = InterpolatedPrior(exact, 2)(theta, np.zeros(60))
+    found = InterpolatedPrior(exact, KnownPoints(2))(theta, np.zeros(60))
     assert np.abs(found - theta.sum(axis=1))[(theta < 0.9).all(axis=1)].max() < 1e-9
 
 
@@ -77,6 +81,50 @@ def test_intervals_are_those_of_all_matrices(fit, engine, monkeypatch):
     assert (2 * np.abs(few - all_of_them) / np.diff(all_of_them)).max() < 0.01
 
 
+def two_penalties():
+    x, rng = np.linspace(0, 1, 60), np.random.default_rng(2)
+    penalty = sf.DerivativePenalty(1) + sf.DerivativePenalty(3)
+    obs = sf.observe(x, np.sin(5 * x) + 0.2 * rng.standard_normal(60))
+    return sf.SplineRegression(obs, sf.BSplineBasis.uniform(0, 1, 12), penalty).fit()
+
+
+@pytest.mark.parametrize("fit", [quarterly, two_penalties])
+def test_a_slope_bounds_the_prior_and_the_highest_point_is_found_by_few_matrices(fit, monkeypatch):
+    monkeypatch.setattr(markov_engine, "MANY", 0)
+    engine = fit().engine
+    assert engine.has_slow_prior
+    assert engine.is_linear
+    theta = engine.lower + np.random.default_rng(3).uniform(size=(200, len(engine.lower))) * (engine.upper - engine.lower)
+    likelihood = marginal.log_likelihood(engine, theta)
+    exact = marginal.prior_of(engine)(theta, likelihood)
+    assert (marginal._sharper(engine, theta) >= exact - 1e-9).all()
+    asked = []
+
+    def counted(theta, log_likelihood):
+        asked.append(theta)
+        return marginal.prior_of(engine)(theta, log_likelihood)
+
+    found = marginal.highest_density(engine, theta, counted)
+    best = np.argmax(likelihood + exact)
+    assert np.argmax(found) == best
+    assert found[best] == pytest.approx(likelihood[best] + exact[best], abs=1e-9)
+    assert len(np.concatenate(asked)) <= 16
+
+
+def test_refined_nodes_take_few_more_matrices(monkeypatch):
+    """They interpolate the prior between the points at which the integration computed it."""
+    monkeypatch.setattr(markov_engine, "MANY", 0)
+    res, counts, information = quarterly(), [], MarkovEngine.information
+    known = res.parameter_posterior.known
+    before = known.points.copy()
+    monkeypatch.setattr(MarkovEngine, "information", lambda self, theta: counts.append(len(theta)) or information(self, theta))
+    refined(res.engine, res.parameter_posterior)
+    assert sum(counts) <= 16
+    np.testing.assert_array_equal(known.points, before)
+    copied = pickle.loads(pickle.dumps(res.parameter_posterior)).known
+    np.testing.assert_array_equal(copied.guess(res.theta_hat[None]), known.guess(res.theta_hat[None]))
+
+
 def test_the_slope_of_the_reference_follows_from_the_others():
     res = quarterly()
     engine = res.engine
@@ -93,8 +141,8 @@ def test_rounding_does_not_choose_the_points():
     theta = np.concatenate([0.5 * unit + centre for centre in np.random.default_rng(0).uniform(-3, 3, (6, 3))])
     found = []
     for shift in (0.0, np.log(3.0), -7.1):
-        prior = InterpolatedPrior(lambda theta, _, shift=shift: np.sin(2 * (theta - shift)).sum(axis=1), 3)
+        prior = InterpolatedPrior(lambda theta, _, shift=shift: np.sin(2 * (theta - shift)).sum(axis=1), KnownPoints(3))
         prior(theta + shift, np.zeros(len(theta)))
-        found.append(prior.points - shift)
+        found.append(prior.known.points - shift)
     for points in found[1:]:
         np.testing.assert_allclose(points, found[0], rtol=1e-12, atol=1e-12)
