@@ -26,6 +26,7 @@ from .extent import Parameter
 from .general_search import GeneralCriterion
 from .smoothing import Smoothing
 from .specification import Specification
+from .varying import warn_of_hidden_noise
 
 ALONG = 3e-4  # of c: a central difference of scores is right to its square
 LEAST_FREE = 1e-8  # n - edf over n, below which it is rounding
@@ -206,6 +207,7 @@ def estimate(
         found = _by_likelihood(specification, method, start)
     zero = [name.removeprefix("sigma.") for name in found.boundary if name.startswith("sigma.")]
     warn_of_exact_series(specification.observations, [n for n in zero if n in specification.unknown])
+    warn_of_hidden_noise(specification.varying, specification.unknown, found.variance)
     return found
 
 

@@ -6,16 +6,18 @@ z_i times that of b, and the state goes on as for any sum of processes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._validation import described, shown
-from ..errors import SpecificationError
+from .._entry import warn
+from .._validation import FloatArray, described, shown
+from ..errors import ExactSeriesWarning, SpecificationError
 from ..markov.priors import Seasonal
 from ..markov.process import Prior
 from ..observations import Observations
 
 EXAMPLE = "sf.priors.IntegratedWiener(1)"
+NO_NOISE = 1e-5  # of the size of the observations: an SD that is none
 
 
 def coefficient_label(regressor: str) -> str:
@@ -58,3 +60,16 @@ def check_acting(varying: Mapping[str, Prior], columns: Mapping[str, Any], obser
                 f"varying has {acting[0]!r}, on which {reading.name!r} depends, observations of {reading.label}; a coefficient "
                 "changes within their intervals: make the regressor zero for them, or leave it out of varying"
             )
+
+
+def warn_of_hidden_noise(varying: Mapping[str, Prior], names: Sequence[str], variance: FloatArray) -> None:
+    """Warn if the noise of a series is estimated as zero, scaled variances (G,), beside coefficients that vary."""
+    hidden = [name for name, one in zip(names, variance, strict=False) if one < NO_NOISE**2]
+    if varying and hidden:
+        regressor = next(iter(varying))
+        warn(
+            f"the SD of {hidden[0]!r} is estimated as zero: the coefficient of {regressor!r} varies so freely, times a regressor "
+            "this large, that it explains every observation; give sd=, or a smoother coefficient, varying="
+            f"{{{regressor!r}: sf.priors.IntegratedWiener(2)}}, or subtract the mean of the regressor if its level is arbitrary",
+            ExactSeriesWarning,
+        )

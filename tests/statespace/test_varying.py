@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import smoothfit as sf
-from smoothfit.errors import IdentificationError, SpecificationError
+from smoothfit.errors import ExactSeriesWarning, IdentificationError, SpecificationError
 from smoothfit.markov import priors as pri
 from smoothfit.statespace.functionals import CurveFunctionals
 
@@ -279,3 +279,20 @@ def test_what_cannot_vary_is_named_with_the_way_out(demand):
         res.predict(t, component="price")
     with pytest.raises(SpecificationError, match=r"deriv is 1; derivatives of coef\(price\) end at f"):
         res.predict(t, 1, component="coef(price)")
+
+
+def test_noise_that_a_coefficient_of_a_large_regressor_hides_is_warned_of():
+    """Steps of the coefficient, 0.08, times a price of 30 are 2.4, and the noise of 0.2 is estimated as zero; it is the optimum."""
+    rng, n = np.random.default_rng(0), 120
+    slope, price = -1 + np.cumsum(0.08 * rng.standard_normal(n)), rng.standard_normal(n)
+    rest = 5 + np.cumsum(0.05 * rng.standard_normal(n)) + 0.2 * rng.standard_normal(n)
+
+    def fit(price, sd=None):
+        obs = sf.observe(np.arange(float(n)), rest + slope * price, sd=sd)
+        prior = sf.priors.IntegratedWiener(1)
+        return sf.SmoothingSpline(obs, prior=prior, regressors={"price": price}, varying={"price": prior}).fit()
+
+    assert fit(price).sigma.iloc[0] == pytest.approx(0.2, abs=0.1)
+    with pytest.warns(ExactSeriesWarning, match="SD of 'f' is estimated as zero: the coefficient of 'price' varies .* give sd="):
+        free = fit(price + 30)
+    assert free.llf > fit(price + 30, sd=0.2).llf
