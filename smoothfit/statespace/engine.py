@@ -240,7 +240,14 @@ class StateSpaceEngine(ABC):
         of_shares = jacobians[:, sizes] * factors[:, None] * self.is_size
         information = information_of_scales(Expansion(scores[:, 0], slopes, second), self.count, self.relative)
         found[computed] = of_shares.swapaxes(1, 2) @ information @ of_shares
+        if self.tied is None:
+            mine = np.flatnonzero(self.is_size)
+            found[np.ix_(computed, mine, mine)] = self._resolved(found[np.ix_(computed, mine, mine)], slopes)
         return found
+
+    def _resolved(self, information: FloatArray, slopes: FloatArray) -> FloatArray:
+        """Information (T, r, r) of sizes as far as it is resolved, given slopes (T, m) by fractions of the covariance."""
+        return information
 
     def log_prior_of_shapes(self, theta: FloatArray) -> FloatArray:
         """Log prior density (L,) of length scales, periods and ratios at theta (L, p).

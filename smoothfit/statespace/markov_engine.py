@@ -174,6 +174,30 @@ class MarkovEngine(StateSpaceEngine):
                 scores = moved[:, -1]
         return scores, found
 
+    def _resolved(self, information: FloatArray, slopes: FloatArray) -> FloatArray:
+        """Information (T, r, r) of sizes with the determinant that it has as far as differences of scores resolve it.
+
+        With a the fraction of the variance of a contrast that a size accounts for, a fourth derivative of its log variance by the
+        logarithm of an amplitude is at most 2, so that differences are wrong by up to STEP^2 / 3 of count / 2, the most that the
+        information can be. Eigenvalues are no smaller than that. Where one is, a prior of their root would stay as high to the
+        ends of the range, where a noise or a process is none; there the determinant is bounded by Hadamard's inequality, with
+        sum a^2 <= min(s, s^2) and `slopes` s = sum a (T, m) of all sizes, which fall exponentially.
+        """
+        found, least = information.copy(), STEP**2 * self.count / 2
+        for one, s in zip(found, slopes, strict=True):
+            if not np.isfinite(one).all() or not len(one):
+                continue
+            values, vectors = np.linalg.eigh(one)
+            if values[0] > least:
+                continue
+            values = np.maximum(values, least)
+            logs = np.log(np.maximum(s, np.finfo(float).tiny))
+            most = np.sum(logs + np.minimum(logs, 0.0) - np.log(2)) - (np.log(self.count / 2) if self.relative else 0.0)
+            excess = np.log(values).sum() - most - 2 * np.log(2 / self.powers[self._places][self.is_size]).sum()
+            values[0] *= np.exp(-max(excess, 0.0))
+            one[:] = (vectors * values) @ vectors.T
+        return found
+
     def _curvatures_of_sizes(self, wholes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """As `curvatures`, at scales, lags and correlations of series of what is left, which has exact scores."""
         model, (L, k) = self.specification, wholes.shape

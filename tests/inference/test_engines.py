@@ -10,6 +10,7 @@ import pytest
 from mpmath import mp, mpf
 
 import smoothfit as sf
+from smoothfit.inference.marginal import log_prior
 from smoothfit.markov.bandwidth import FixedBandwidth, FixedDf, FixedLam
 from smoothfit.markov.functionals import DIFFERENCE, INTEGRAL
 from smoothfit.markov.rows import Rows
@@ -307,6 +308,28 @@ def test_information_is_the_trace_of_dense_algebra(case):
         told = dense.information(case.twin, theta, case.engine.relative)
         np.testing.assert_allclose(mine[np.ix_(sizes, sizes)], told[np.ix_(sizes, sizes)], rtol=1e-6, atol=1e-7)
         assert not mine[~sizes].any()
+
+
+def test_a_prior_falls_where_differences_do_not_resolve_it():
+    """It stayed at the root of their errors from there to the end of the range, where two processes leave no noise."""
+    prior = sf.priors.IntegratedWiener(1) + sf.priors.OrnsteinUhlenbeck(length_scale=0.8)
+    x, y = np.unique(X)[:6], Y[:6]  # at one x twice, noise would remain
+    engine = MarkovEngine(Specification(sf.observe(x, y, name="a"), prior))
+
+    def values(theta):
+        found, sigma2 = hyperparameters(engine, theta)
+        ou = {"length_scale": mpf(0.8), "amplitude": found["ou.amplitude"]}
+        return {"wiener": {"q": found["wiener.q"]}, "ou": ou, "sigma2": sigma2}
+
+    rows = [(Asked(0, at), value, 0, 1.0) for at, value in zip(x, y, strict=True)]
+    twin = twin_of(rows, {"wiener": wiener(1), "ou": matern(0.5)}, polynomial(0), values)
+    theta = np.array([2.0, 1.0]) + np.arange(-2.0, 15.0, 2.0)[:, None] * [1.0, 0.5]  # all variances grow beside that of the noise
+    found = log_prior(engine.information(theta), engine.count)
+    told = np.array([mp.log(mp.det(mp.matrix(dense.information(twin, one, True)))) / 2 for one in theta[:5]], float)
+    np.testing.assert_allclose(np.diff(told)[-1], -2.0, atol=0.01)  # as one over the variances
+    np.testing.assert_allclose(found[:4], told[:4], atol=0.001)
+    np.testing.assert_allclose(np.diff(found)[-2:], -2.0, atol=0.01)
+    assert found[-1] < told[-1] - 4  # 8 units further
 
 
 def test_moments_are_those_of_dense_algebra(case):

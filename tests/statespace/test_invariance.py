@@ -306,6 +306,18 @@ def test_a_noise_process_that_is_absent_has_intervals_in_any_unit():
     assert np.abs((ends[1] - ends[0]) / np.diff(ends[0])).max() < 1e-6
 
 
+def test_intervals_of_a_walk_and_a_stationary_process_do_not_depend_on_units():
+    """A prior that was the root of rounding, where the two leave no noise, moved them by 4 to 20 % of a half-width."""
+    rng = np.random.default_rng(1)
+    x = np.sort(rng.uniform(0, 10, 25))
+    y = np.sin(x) + 0.1 * rng.standard_normal(25)
+    ends = []
+    for unit in (1.0, 7.0):
+        res = sf.SmoothingSpline(sf.observe(unit * x, y), prior=pri.IntegratedWiener(1) + pri.OrnsteinUhlenbeck()).fit()
+        ends.append(np.log(res.conf_int().to_numpy()) + np.log(unit) * np.array([0, 1, -1, 0])[:, None])
+    assert np.abs(ends[1] - ends[0]).max() < 2e-3
+
+
 @pytest.mark.parametrize(
     "prior",
     [
