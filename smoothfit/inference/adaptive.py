@@ -45,7 +45,8 @@ from .nodes import (
 POINTS = 512  # a round; a power of two, as Sobol's sequence wants
 MOST_ROUNDS = 16
 ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends by default, and below which it has failed
-MORE = 2.0  # times as many of a density that the first law does not fit: its tails are found by few points
+HEAVIEST = 0.015  # weight of a point: of 0.025 beyond an end of a 95 % interval, so that the end moves by 0.13 of a half-width
+MORE = 2.0  # times as many, and none so heavy, of a density that the first law does not fit: its tails are found by few points
 DF, FIRST_DF = 5.0, 3.0  # of the t laws: their tails are heavier than those of the density
 MOST_COMPONENTS = 6
 A_COMPONENT = 6  # effective points a component needs, in units of the number of variables
@@ -140,17 +141,24 @@ class Rounds:
         return float(1 / np.sum(normalised(self.log_weights) ** 2))
 
     @property
+    def heaviest(self) -> float:
+        """Largest weight."""
+        return float(normalised(self.log_weights).max())
+
+    @property
     def positive(self) -> int:
         """How many points have a density above zero."""
         return int(np.count_nonzero(filled(self.values) > -np.inf))
 
-    def adapt(self, enough: float) -> Mixture | None:
-        """Add rounds from mixtures fitted to the points so far until enough are effective, or there are MOST_ROUNDS.
+    def adapt(self, enough: float, heaviest: float = 1.0) -> Mixture | None:
+        """Add rounds from mixtures fitted to the points so far, MOST_ROUNDS in all at most.
+
+        They end when enough points are effective, and none has more than the weight `heaviest`.
 
         Returns the last mixture, None if none was needed.
         """
         p, mixture = self.points.shape[1], None
-        while self.positive > p and self.effective < enough and len(self._laws) < MOST_ROUNDS:
+        while self.positive > p and len(self._laws) < MOST_ROUNDS and (self.effective < enough or self.heaviest > heaviest):
             mixture = _fitted(self.points, _tempered(self.log_weights, TEMPERED * p)).widened()
             self._take(mixture.log_density, mixture.points(self._sobol.random(POINTS)))
         return mixture
@@ -205,7 +213,8 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
     law, points = partial(log_proposal, density, shape), proposal(density, shape, POINTS)
     rounds = Rounds(density, law, points, quasi_random(len(start)))
     check_near(density, rounds.values, rounds.points, shape)
-    last = rounds.adapt(MORE * enough) if rounds.effective < enough else None
+    fits = rounds.effective >= enough and rounds.heaviest <= HEAVIEST
+    last = None if fits else rounds.adapt(MORE * enough, HEAVIEST / MORE)
     if last is not None:
         rounds.refuse_gaps(last)
     if rounds.effective < FEWEST:

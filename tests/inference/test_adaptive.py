@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.optimize import brentq
 from scipy.special import digamma, gammaln, polygamma
 
 from smoothfit.errors import NumericalError
-from smoothfit.inference.adaptive import adaptive_nodes, pareto_index
+from smoothfit.inference.adaptive import HEAVIEST, MORE, adaptive_nodes, pareto_index, sampled_nodes
 from smoothfit.inference.nodes import Density
 
 from .test_nodes import log_gammas, moments, within
@@ -33,16 +34,26 @@ def test_moments_of_skewed_densities(p):
     assert cov / np.outer(sd, sd) == pytest.approx(exact / np.outer(sd, sd), abs=0.15)
 
 
-def test_a_funnel_has_its_neck_and_its_mouth():
+def funnel(points):
     """The log width is normal of sd 0.7, so that widths differ by a factor of 16 within 95 %."""
+    width = points[:, -1]
+    return stats.norm.logpdf(width, scale=0.7) + stats.norm.logpdf(points[:, :-1], scale=np.exp(width)[:, None]).sum(axis=1)
 
-    def funnel(points):
-        width = points[:, -1]
-        return stats.norm.logpdf(width, scale=0.7) + stats.norm.logpdf(points[:, :-1], scale=np.exp(width)[:, None]).sum(axis=1)
 
+def test_a_funnel_has_its_neck_and_its_mouth():
     found, _ = adaptive_nodes(Density(funnel, np.full(4, -200.0), np.full(4, 200.0)), np.zeros(4), np.eye(4), 1000.0)
     ends = quantiles(found.theta[:, -1], found.weights, [0.025, 0.5, 0.975])
     np.testing.assert_allclose(ends, 0.7 * stats.norm.ppf([0.025, 0.5, 0.975]), atol=0.15 * 0.7 * 1.96)
+
+
+def test_no_point_decides_an_end_of_an_interval():
+    """Of 1600 points 634 were effective, but one had the weight 0.014, and an interval of +-3.4 ended at -2.0 and 3.5."""
+    found = sampled_nodes(Density(funnel, np.full(3, -20.0), np.full(3, 20.0)), np.zeros(3))
+    log_width, weights = np.polynomial.hermite_e.hermegauss(60)
+    of_law = stats.norm(scale=np.exp(0.7 * log_width))
+    exact = brentq(lambda x: of_law.cdf(x) @ weights / weights.sum() - 0.975, 0.0, 20.0)
+    assert found.weights.max() <= HEAVIEST / MORE
+    np.testing.assert_allclose(quantiles(found.theta[:, 0], found.weights, [0.025, 0.975]), [-exact, exact], rtol=0.1)
 
 
 def test_a_density_that_cannot_be_computed_near_its_mode_is_refused():
