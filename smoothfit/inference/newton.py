@@ -42,6 +42,7 @@ DAMPINGS = (  # of the Hessian, relative to its largest eigenvalue; zero is Newt
     np.concatenate([[0.0], 10.0 ** np.arange(-6, 1)]),
     10.0 ** np.arange(1, 9),
 )
+ROUNDED = 1e-6  # decrement that Newton's steps may end with if rounding of scores keeps them from less: within 0.001 SE
 MAX_RESCANS = 5
 REMEDY = "fix the smoothing (lam=, bandwidth= or edf=) or give an SD"
 ZOOM = 8  # candidates of one refinement of the grid: what the kernels compute side by side
@@ -342,6 +343,7 @@ def _secant(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
 def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: FloatArray, n_starts: int) -> Minimum:
     theta, decrement, value = theta.copy(), np.inf, np.inf
     for iteration in range(MAX_ITERATIONS):
+        is_last = iteration == MAX_ITERATIONS - 1
         value, gradient, hessian = curvature_of(objective, theta)
         logger.debug("Newton's method, iteration %d: criterion %.10g", iteration, value)
         at_lower, at_upper = at_bounds(theta, gradient, lower, upper)
@@ -356,7 +358,7 @@ def _newton(objective: Objective, theta: FloatArray, lower: FloatArray, upper: F
         along = axes.T @ gradient[free]
         is_minimum = curvature.min() > 0
         decrement = float(along @ (along / curvature)) if is_minimum else np.inf
-        if decrement <= DECREMENT:
+        if decrement <= (ROUNDED if is_last else DECREMENT):
             return _logged(Minimum(theta, value, decrement, at_lower, at_upper, n_starts), "Newton's method", iteration)
         size = np.abs(curvature).max()
         for damping in DAMPINGS:

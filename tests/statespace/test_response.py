@@ -274,6 +274,19 @@ def test_a_response_time_is_estimated_beside_a_trend_and_a_season():
     np.testing.assert_allclose(res.predict(x, component="trend") + res.predict(x, component="seasonal"), res.predict(x), atol=1e-12)
 
 
+def test_nearly_exact_sensors_end_at_the_rounding_of_their_scores():
+    """A scale of 5 and two response times: 1e-4 of the signal is noise, and steps ended at a decrement of 1e-8, which raised."""
+    x, w = np.arange(72.0), 2 * np.pi / 12
+    one, two = (0.05 * (x - tau) + (np.sin(w * x) - w * tau * np.cos(w * x)) / (1 + (w * tau) ** 2) for tau in (2.5, 1.0))
+    obs = sf.observe(x, 0.05 * x + np.sin(w * x), sd=1e-4, name="a")
+    obs += sf.observe(x, 5 * one, sd=5e-4, name="b", scale="estimate", response_time="estimate")
+    obs += sf.observe(x, two, sd=1e-4, name="c", response_time="estimate")
+    res = sf.SmoothingSpline(obs, prior=sf.priors.LocalLinearTrend(q_level=0, q_slope=1e-9) + sf.priors.Seasonal(12, q=0)).fit()
+    assert res.params["scale.b"] == pytest.approx(5.0, abs=1e-6)
+    assert res.params["response_time.b"] == pytest.approx(2.5, abs=1e-6)
+    assert res.params["response_time.c"] == pytest.approx(1.0, abs=1e-6)
+
+
 def test_intervals_over_which_the_curve_is_integrated_stand_beside_a_response():
     prior, *_ = SUMS["a trend and two harmonics"]
     res = sf.SmoothingSpline(pair(14, response=0.3, sd=0.1), prior=prior).fit()
