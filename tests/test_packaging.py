@@ -91,6 +91,25 @@ def test_a_failure_ends_steps_beside_and_shows_their_logs(tmp_path):
     assert not (tmp_path / "work").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason=".ci/run is for Linux")
+def test_what_ends_the_script_ends_a_step_that_it_waits_for(tmp_path):
+    script = f"""
+        set -euo pipefail
+        work={tmp_path / "work"}
+        mkdir "$work"
+        source {ROOT / ".ci" / "steps"}
+        beside tests bash -c 'sleep 60 & echo $! > {tmp_path / "child"}; wait'
+        (while [ ! -s {tmp_path / "child"} ]; do sleep 0.01; done; kill $$) &
+        result tests
+    """
+    found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert found.returncode != 0
+    assert "== stopped: tests" in found.stdout
+    child = (tmp_path / "child").read_text(encoding="utf-8").strip()
+    status = Path("/proc", child, "status")
+    assert not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the sanitizers are those of GCC")
 def test_sanitizers_name_a_missing_folder():
     found = subprocess.run([ROOT / ".ci" / "sanitizers", "build"], capture_output=True, text=True, check=False)

@@ -34,14 +34,12 @@ def units_of(sample: Sample) -> FloatArray:
 
 
 def check_all_exact(model: StateSpace, sigma2: FloatArray) -> None:
-    """Refuse noise of some series, beside the largest observation of their output, in a fit without noise of others."""
-    sample, has_noise = model.sample, []
-    channels, outputs = [sample.channels[i] for i in model.unknown], np.array([c.output for c in sample.channels])
-    for channel, variance in zip(channels, sigma2, strict=True):
-        largest = np.nanmax(np.abs(sample.y[:, outputs == channel.output]), initial=0.0) or 1.0
-        has_noise.append(np.sqrt(variance) > NEARLY_EXACT * largest)
+    """Refuse noise of some series, beside their largest observation, in a fit without noise of others."""
+    sample = model.sample
+    largest = np.nanmax(np.abs(sample.y[:, model.unknown]), axis=0, initial=0.0)
+    has_noise = np.sqrt(sigma2) > NEARLY_EXACT * np.where(largest > 0, largest, 1.0)
     if any(has_noise):
-        exact = [repr(channel.name) for channel, noisy in zip(channels, has_noise, strict=True) if not noisy]
+        exact = [repr(sample.channels[i].name) for i, noisy in zip(model.unknown, has_noise, strict=True) if not noisy]
         vanishing = f"of {' and '.join(exact)} vanishes" if exact else "in the equation vanishes"
         raise NumericalError(f"the likelihood grows without bound as the noise {vanishing}. {WITHOUT_NOISE}")
 

@@ -102,7 +102,7 @@ def _notes(results: Smoothed, diagnostics: pd.Series, upper_ends: pd.Series, alp
 
 def _allowance(results: Smoothed) -> str:
     """What standard errors that include a process noise which the sample need not show are if there is none."""
-    if PROCESS_NOISE not in results.fitted.extra:
+    if PROCESS_NOISE not in results.fitted.extra or results.cov_type != results.fitted.cov_type:
         return ""
     q = number(results.fitted.extra[PROCESS_NOISE])
     return (

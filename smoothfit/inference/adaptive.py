@@ -45,7 +45,8 @@ from .nodes import (
 POINTS = 512  # a round; a power of two, as Sobol's sequence wants
 MOST_ROUNDS = 16
 ENOUGH, FEWEST = 200.0, 30.0  # effective points: where sampling ends by default, and below which it has failed
-HEAVIEST = 0.015  # weight of a point: of 0.025 beyond an end of a 95 % interval, so that the end moves by 0.13 of a half-width
+TAIL = 0.025  # weight beyond an end of a 95 % interval: a point that has as much decides where the end lies
+HEAVIEST = 0.015  # weight of a point, by which such an end moves by 0.1 to 0.2 of a half-width
 MORE = 2.0  # times as many, and none so heavy, of a density that the first law does not fit: its tails are found by few points
 DF, FIRST_DF = 5.0, 3.0  # of the t laws: their tails are heavier than those of the density
 MOST_COMPONENTS = 6
@@ -217,10 +218,10 @@ def sampled_nodes(density: Density, start: FloatArray, enough: float = ENOUGH) -
     last = None if fits else rounds.adapt(MORE * enough, HEAVIEST / MORE)
     if last is not None:
         rounds.refuse_gaps(last)
-    if rounds.effective < FEWEST:
+    if rounds.effective < FEWEST or rounds.heaviest > TAIL:
         warn(
             f"the posterior of what is estimated is hard to sample: of {len(rounds.points)} points {rounds.effective:.0f} are "
-            "effective; intervals may be too short; fix some of the parameters",
+            f"effective, and one has a weight of {rounds.heaviest:.2g}; intervals may be too short; fix some of the parameters",
             IntegrationWarning,
         )
     return rounds.nodes()

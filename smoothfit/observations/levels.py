@@ -17,12 +17,12 @@ def far_levels_named(readings: Iterable[Readings]) -> Iterator[None]:
     try:
         yield
     except ConvergenceError as error:
-        far = next((r for r in readings if r.has_scale and abs(r.y.mean()) > FAR * r.y.std()), None)
+        far = next((r for r in readings if r.has_scale and abs(r.y.mean()) > FAR * r.y.std() > 0), None)
         if far is None:
             raise
         raise ConvergenceError(
             f"{error}. {far.name!r} has scale='estimate', and its observations are about {far.y.mean():.4g} with an SD of "
-            f"{far.y.std():.2g}: subtract such a level from the values of all series, so that rounding does not hide the scale; "
-            "with bias='estimate' this changes biases alone",
+            f"{far.y.std():.2g}: subtract from the values of each series their mean, so that rounding does not hide the scale"
+            + ("; biases alone change" if far.has_bias else ", and pass bias='estimate' beside it, which these means change"),
             error.value,
         ) from error

@@ -270,7 +270,7 @@ def _inside(system: System, likelihood: type[RestrictedLikelihood], start: Float
         limit = exact_limit(system, SMALLEST_SD)
         if limit is not None:
             return limit
-        if not system.unknown and system.size >= system.n:
+        if not system.unknown and system.size >= system.n and minimum.at_lower[:P].all():
             raise ConvergenceError(
                 "sd is so small beside y that with any smoothing the curve passes through the observations to rounding; pass a "
                 "larger sd=, or None to have it estimated",

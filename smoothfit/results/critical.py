@@ -75,7 +75,7 @@ def cells(curve: Posterior) -> FloatArray:
 def crossings_on_grid(curve: Posterior, deriv: int, value: float) -> tuple[FloatArray, FloatArray]:
     """Crossings of a mean that is no spline, one at most in each cell, and its slopes there.
 
-    The slope of the highest derivative is a difference.
+    The slope of the highest derivative, and at a jump of a constant, is a difference.
     """
     grid = cells(curve)
     above = curve.moments(Points(grid), deriv)[0] > value
@@ -86,11 +86,11 @@ def crossings_on_grid(curve: Posterior, deriv: int, value: float) -> tuple[Float
         return way * (curve.moments(Points(x), deriv)[0] - value)
 
     x = border(beyond, grid[start], grid[start + 1], way)
+    low, high = (np.clip(x + side * SLOPE * (grid[start + 1] - grid[start]), grid[0], grid[-1]) for side in (-1, 1))
+    slope = (curve.moments(Points(high), deriv)[0] - curve.moments(Points(low), deriv)[0]) / (high - low)
     if deriv < curve.highest_derivative:
-        slope = curve.moments(Points(x), deriv + 1)[0]
-    else:
-        low, high = (np.clip(x + side * SLOPE * (grid[start + 1] - grid[start]), grid[0], grid[-1]) for side in (-1, 1))
-        slope = (curve.moments(Points(high), deriv)[0] - curve.moments(Points(low), deriv)[0]) / (high - low)
+        exact = curve.moments(Points(x), deriv + 1)[0]
+        slope = np.where(exact == 0, slope, exact)
     return x[slope * way > 0], slope[slope * way > 0]
 
 

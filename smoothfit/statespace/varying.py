@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._entry import warn
-from .._validation import FloatArray, described, shown
+from .._validation import described, shown
 from ..errors import ExactSeriesWarning, SpecificationError
 from ..markov.priors import Seasonal
 from ..markov.process import Prior
 from ..observations import Observations
 
 EXAMPLE = "sf.priors.IntegratedWiener(1)"
-NO_NOISE = 1e-5  # of the size of the observations: an SD that is none
 
 
 def coefficient_label(regressor: str) -> str:
@@ -62,14 +61,17 @@ def check_acting(varying: Mapping[str, Prior], columns: Mapping[str, Any], obser
             )
 
 
-def warn_of_hidden_noise(varying: Mapping[str, Prior], names: Sequence[str], variance: FloatArray) -> None:
-    """Warn if the noise of a series is estimated as zero, scaled variances (G,), beside coefficients that vary."""
-    hidden = [name for name, one in zip(names, variance, strict=False) if one < NO_NOISE**2]
-    if varying and hidden:
-        regressor = next(iter(varying))
+def warn_of_hidden_noise(varying: Mapping[str, Prior], observations: Observations, zero: Sequence[str]) -> None:
+    """Warn if the SD of a single series is in `zero`, those estimated as zero, beside coefficients that vary.
+
+    Of several series `warn_of_exact_series` warns.
+    """
+    if varying and len(observations.readings) == 1 and observations.readings[0].name in zero:
+        free = " or ".join(map(repr, varying))
         warn(
-            f"the SD of {hidden[0]!r} is estimated as zero: the coefficient of {regressor!r} varies so freely, times a regressor "
+            f"the SD of {zero[0]!r} is estimated as zero: the coefficient of {free} varies so freely, times a regressor "
             "this large, that it explains every observation; give sd=, or a smoother coefficient, varying="
-            f"{{{regressor!r}: sf.priors.IntegratedWiener(2)}}, or subtract the mean of the regressor if its level is arbitrary",
+            f"{{{next(iter(varying))!r}: sf.priors.IntegratedWiener(2)}}, or subtract the mean of the regressor if its level is "
+            "arbitrary",
             ExactSeriesWarning,
         )

@@ -79,13 +79,14 @@ def test_a_heater_that_is_on_or_off_may_be_boolean(form):
         T.append(20 + 30 * k + (T[-1] - 20 - 30 * k) * np.exp(-0.1))
     frame = pd.DataFrame({"t": t, "T": np.array(T) + 0.1 * rng.standard_normal(80), "on": on})
     fits = []
-    for data in (frame, frame.astype({"on": float})):
+    for data in (frame, frame.astype({"on": "boolean"}), frame.astype({"on": float})):
         if form == "formula":
             model = sf.DerivativeRegression.from_formula("D(T) ~ T + on", data, t="t")
         else:
             model = sf.DerivativeRegression(data["T"], data["t"], data["on"].to_numpy() if form == "array" else data[["on"]])
-        fits.append((model.fit("output_error"), data["on"].to_numpy()))
-    np.testing.assert_array_equal(*(res.params for res, _ in fits))
-    np.testing.assert_array_equal(*(res.simulate(u, t) for res, u in fits))
+        fits.append((model.fit("output_error"), data["on"].to_numpy() if form == "array" else data[["on"]]))
+    for res, u in fits[:2]:
+        np.testing.assert_array_equal(res.params, fits[2][0].params)
+        np.testing.assert_array_equal(res.simulate(u, t), fits[2][0].simulate(fits[2][1], t))
     with pytest.raises(DataError, match="y is boolean"):
         sf.DerivativeRegression(on, t)

@@ -85,4 +85,5 @@ def test_the_summary_reports_the_process_noise_that_standard_errors_include(meth
     q = noises.average_noises(centred(model.problem), res.fitted.theta)[1]
     assert f"include process noise of intensity {number(q)}, its posterior mean. If there is none, they are larger than" in words
     assert "include process noise" not in str(without.summary())
+    assert "include process noise" not in str(model.fit(method, cov_type="HAC").summary())
     assert "include process noise" not in str(sample(3, 1010, q=0.0).fit(method).summary())

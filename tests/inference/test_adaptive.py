@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import digamma, gammaln, polygamma
 
-from smoothfit.errors import NumericalError
+from smoothfit.errors import IntegrationWarning, NumericalError
 from smoothfit.inference.adaptive import HEAVIEST, MORE, adaptive_nodes, pareto_index, sampled_nodes
 from smoothfit.inference.nodes import Density
 
@@ -34,10 +34,10 @@ def test_moments_of_skewed_densities(p):
     assert cov / np.outer(sd, sd) == pytest.approx(exact / np.outer(sd, sd), abs=0.15)
 
 
-def funnel(points):
+def funnel(points, sd=0.7):
     """The log width is normal of sd 0.7, so that widths differ by a factor of 16 within 95 %."""
     width = points[:, -1]
-    return stats.norm.logpdf(width, scale=0.7) + stats.norm.logpdf(points[:, :-1], scale=np.exp(width)[:, None]).sum(axis=1)
+    return stats.norm.logpdf(width, scale=sd) + stats.norm.logpdf(points[:, :-1], scale=np.exp(width)[:, None]).sum(axis=1)
 
 
 def test_a_funnel_has_its_neck_and_its_mouth():
@@ -54,6 +54,13 @@ def test_no_point_decides_an_end_of_an_interval():
     exact = brentq(lambda x: of_law.cdf(x) @ weights / weights.sum() - 0.975, 0.0, 20.0)
     assert found.weights.max() <= HEAVIEST / MORE
     np.testing.assert_allclose(quantiles(found.theta[:, 0], found.weights, [0.025, 0.975]), [-exact, exact], rtol=0.1)
+
+
+def test_a_point_that_decides_an_end_after_all_rounds_is_warned_of():
+    """Widths differ by a factor of 360, and ends of +-9.8 came out as -5.7 and 3.8."""
+    density = Density(lambda points: funnel(points, 1.5), np.full(5, -200.0), np.full(5, 200.0))
+    with pytest.warns(IntegrationWarning, match="are effective, and one has a weight of 0.0.*; intervals may be too short"):
+        sampled_nodes(density, np.zeros(5))
 
 
 def test_a_density_that_cannot_be_computed_near_its_mode_is_refused():

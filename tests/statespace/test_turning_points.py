@@ -98,3 +98,13 @@ def test_pictures_of_components_go_on_between_observations():
     np.testing.assert_allclose(season, res.predict(x, component="seasonal"), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(axes[1].collections[0].get_paths()[0].get_extents().y1, 1.0, atol=4 * SD / np.sqrt(30))
     plt.close()
+
+
+def test_a_jump_crosses_a_value_where_it_is():
+    """Its derivative is zero on both sides, and the crossing was left out."""
+    t = np.arange(60.0)
+    y = np.where(t >= 30, 5.0, 0.0) + 0.1 * np.random.default_rng(0).standard_normal(60)
+    res = sf.SmoothingSpline(sf.observe(t, y), interventions=[sf.Level(30.0)]).fit()
+    found = res.roots(value=2.5, component="level(30)")
+    np.testing.assert_allclose(found["x"], [30.0], atol=1e-6)
+    assert found["direction"].tolist() == [1]
