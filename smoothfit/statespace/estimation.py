@@ -207,7 +207,7 @@ def estimate(
         found = _by_likelihood(specification, method, start)
     zero = [name.removeprefix("sigma.") for name in found.boundary if name.startswith("sigma.")]
     warn_of_exact_series(specification.observations, [n for n in zero if n in specification.unknown])
-    warn_of_hidden_noise(specification.varying, specification.observations, zero)
+    warn_of_hidden_noise(specification.varying, specification.observations, [n for n in zero if n not in specification.noise])
     return found
 
 

@@ -64,7 +64,7 @@ def check_acting(varying: Mapping[str, Prior], columns: Mapping[str, Any], obser
 def warn_of_hidden_noise(varying: Mapping[str, Prior], observations: Observations, zero: Sequence[str]) -> None:
     """Warn if the SD of a single series is in `zero`, those estimated as zero, beside coefficients that vary.
 
-    Of several series `warn_of_exact_series` warns.
+    Of several series `warn_of_exact_series` warns; a noise process may be all the noise of a series.
     """
     if varying and len(observations.readings) == 1 and observations.readings[0].name in zero:
         free = " or ".join(map(repr, varying))
