@@ -269,7 +269,6 @@ def beyond_one_fit(n: int) -> list[Measured]:
     rows = [Measured(f"automatic REML fit without the posterior, {size}", fit() / n * 1e9, "ns an observation", 150)]
 
     results = sf.SmoothingSpline(sf.observe(x, y), ORDER).fit()
-    _ = results.fitted.posterior.smoothed
     results.sample(x, rng=0)  # finds the posterior and its nodes
     few, many = (stopwatch(partial(results.sample, x, size=draws, rng=0), 10)() for draws in (1, 5))
     rows.append(Measured(f"a draw at all observations, {size}", (many - few) / 4 / n * 1e9, "ns an observation", 100))

@@ -65,6 +65,12 @@ def test_python_versions_agree():
     assert set(tested) == set(classified)
 
 
+def has_ended(numbered):
+    """Whether the process whose number is in a file has ended, if not yet looked at by its parent."""
+    status = Path("/proc", numbered.read_text(encoding="utf-8").strip(), "status")
+    return not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason=".ci/run is for Linux")
 def test_a_failure_ends_steps_beside_and_shows_their_logs(tmp_path):
     """They had been waited for, up to ten minutes, and their logs were lost."""
@@ -85,9 +91,7 @@ def test_a_failure_ends_steps_beside_and_shows_their_logs(tmp_path):
     assert time.monotonic() - begun < 30
     assert "clean\nended after 0:0" in found.stdout
     assert "== stopped: tests\nhalf of the tests\n" in found.stdout
-    child = (tmp_path / "child").read_text(encoding="utf-8").strip()
-    status = Path("/proc", child, "status")
-    assert not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8")  # ended, if not yet looked at by its parent
+    assert has_ended(tmp_path / "child")
     assert not (tmp_path / "work").exists()
 
 
@@ -105,9 +109,7 @@ def test_what_ends_the_script_ends_a_step_that_it_waits_for(tmp_path):
     found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert found.returncode != 0
     assert "== stopped: tests" in found.stdout
-    child = (tmp_path / "child").read_text(encoding="utf-8").strip()
-    status = Path("/proc", child, "status")
-    assert not status.exists() or "State:\tZ" in status.read_text(encoding="utf-8")
+    assert has_ended(tmp_path / "child")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sanitizers are those of GCC")

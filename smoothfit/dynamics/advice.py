@@ -160,7 +160,7 @@ def _early(problem: Problem, series: str, i: int, ahead: int, r: float) -> str:
     rates = " + ".join(derivative_name(name, j) for j in range(1, order + 1))
     remedy = f"pass input_derivatives={{{name!r}: {order}}}, or + {rates} in a formula"
     if equation.is_by_state:  # whose hidden states are on further levels
-        remedy = f"pass input_derivatives={{{name!r}: {order - -(-equation.hidden // equation.n_outputs)}}}"
+        remedy = f"pass input_derivatives={{{name!r}: {equation.visible_order}}}"
     return (
         f"the one-step prediction errors of {series} move with the input {name} at the same time (correlation {r:.2f}). In the "
         f"equation an input acts through the derivative, that is, on later observations only. Either {name} also acts at once "

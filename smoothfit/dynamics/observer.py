@@ -280,7 +280,7 @@ class ObserverForm(StateForm):
 def _observer_form(like: Equation, hidden: int) -> ObserverForm:
     """The form of the same outputs and inputs with another number of hidden states."""
     p = len(like.outputs)
-    order = like.order - -(-like.hidden // p) + -(-hidden // p)
+    order = like.visible_order + -(-hidden // p)
     at_once = tuple(order * (j > 0) for j in like.input_derivatives)
     return ObserverForm(
         order,

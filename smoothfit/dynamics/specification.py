@@ -178,6 +178,11 @@ class Equation:
         return False
 
     @property
+    def visible_order(self) -> int:
+        """The order less what hidden states add to it."""
+        return self.order - -(-self.hidden // len(self.outputs))
+
+    @property
     def n_noises(self) -> int:
         """Number of process noises: one by output, or one by state if some are hidden."""
         return self.n_states if self.hidden else len(self.outputs)

@@ -86,11 +86,11 @@ def crossings_on_grid(curve: Posterior, deriv: int, value: float) -> tuple[Float
         return way * (curve.moments(Points(x), deriv)[0] - value)
 
     x = border(beyond, grid[start], grid[start + 1], way)
-    low, high = (np.clip(x + side * SLOPE * (grid[start + 1] - grid[start]), grid[0], grid[-1]) for side in (-1, 1))
-    slope = (curve.moments(Points(high), deriv)[0] - curve.moments(Points(low), deriv)[0]) / (high - low)
-    if deriv < curve.highest_derivative:
-        exact = curve.moments(Points(x), deriv + 1)[0]
-        slope = np.where(exact == 0, slope, exact)
+    slope = np.array(curve.moments(Points(x), deriv + 1)[0] if deriv < curve.highest_derivative else np.zeros(len(x)))
+    if (jumps := np.flatnonzero(slope == 0)).size:
+        at, step = x[jumps], SLOPE * (grid[start + 1] - grid[start])[jumps]
+        low, high = np.clip(at - step, grid[0], grid[-1]), np.clip(at + step, grid[0], grid[-1])
+        slope[jumps] = (curve.moments(Points(high), deriv)[0] - curve.moments(Points(low), deriv)[0]) / (high - low)
     return x[slope * way > 0], slope[slope * way > 0]
 
 
